@@ -1,0 +1,177 @@
+//! The library's half of `compare.py`: encodes the same texts and prints how long that took.
+//!
+//! ```text
+//! bench-onnx encode MODEL_DIR TEXTS.jsonl THREADS BATCH_TOKENS [REPETITIONS]
+//! bench-onnx golden MODEL_DIR GOLDEN.json
+//! bench-onnx queries MODEL_DIR TEXTS.jsonl
+//! bench-onnx journey MODEL_DIR TEXTS.jsonl QUERY
+//! ```
+
+use std::{error::Error, fs, time::Instant};
+
+use sparsely::{
+    Config, Document, Encoder, Index, Progress, Query, Searcher, SparseVector,
+    encode::{
+        InferenceFreeEncoder,
+        onnx::{OnnxEncoder, OnnxOptions},
+    },
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    match arguments[..] {
+        ["encode", model, texts, threads, tokens] => {
+            encode(model, texts, threads.parse()?, tokens.parse()?, 1)
+        }
+        ["encode", model, texts, threads, tokens, repetitions] => encode(
+            model,
+            texts,
+            threads.parse()?,
+            tokens.parse()?,
+            repetitions.parse()?,
+        ),
+        ["golden", model, golden] => compare(model, golden),
+        ["queries", model, texts] => queries(model, texts),
+        ["journey", model, texts, query] => journey(model, texts, query),
+        _ => Err("usage: bench-onnx encode|golden|queries MODEL_DIR FILE ...".into()),
+    }
+}
+
+fn read(path: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut texts = Vec::new();
+    for line in fs::read_to_string(path)?.lines() {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        texts.push(line["text"].as_str().unwrap_or_default().to_owned());
+    }
+    Ok(texts)
+}
+
+fn encode(
+    model: &str,
+    texts: &str,
+    threads: usize,
+    tokens: usize,
+    repetitions: usize,
+) -> Result<(), Box<dyn Error>> {
+    let encoder = OnnxOptions::new()
+        .threads(threads)
+        .batch_tokens(tokens)
+        .open(model)?;
+    let texts = read(texts)?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    encoder.encode_documents(&texts[..texts.len().min(4)])?;
+    let before = encoder.tally();
+    let mut best = f64::INFINITY;
+    let mut nnz = 0;
+    for _ in 0..repetitions {
+        let begun = Instant::now();
+        let vectors = encoder.encode_documents(&texts)?;
+        best = best.min(begun.elapsed().as_secs_f64());
+        nnz = vectors.iter().map(SparseVector::len).sum();
+    }
+    let tokens = (encoder.tally().tokens - before.tokens) / repetitions as u64;
+    println!(
+        "{}",
+        serde_json::json!({"texts": texts.len(), "tokens": tokens, "seconds": best, "nnz": nnz})
+    );
+    Ok(())
+}
+
+fn compare(model: &str, golden: &str) -> Result<(), Box<dyn Error>> {
+    let golden: serde_json::Value = serde_json::from_slice(&fs::read(golden)?)?;
+    let texts: Vec<&str> = golden["texts"]
+        .as_array()
+        .ok_or("no texts")?
+        .iter()
+        .filter_map(|text| text.as_str())
+        .collect();
+    let expected: Vec<Vec<(u32, f32)>> = serde_json::from_value(golden["vectors"].clone())?;
+    for batch in [1, 32] {
+        let encoder = OnnxOptions::new().batch_tokens(4096).open(model)?;
+        let mut worst = 0.0_f32;
+        for (texts, expected) in texts.chunks(batch).zip(expected.chunks(batch)) {
+            for (vector, expected) in encoder.encode_documents(texts)?.iter().zip(expected) {
+                let expected = SparseVector::new(expected.iter().copied())?;
+                worst = worst.max(difference(vector, &expected));
+                worst = worst.max(difference(&expected, vector));
+            }
+        }
+        println!(
+            "{model}: batches of {batch}: {} texts differ by at most {worst:.1e}",
+            texts.len()
+        );
+        if worst > 1e-4 {
+            return Err("the vectors do not agree".into());
+        }
+    }
+    Ok(())
+}
+
+fn difference(one: &SparseVector, other: &SparseVector) -> f32 {
+    one.iter()
+        .map(|(term, weight)| (weight - other.weight(term).unwrap_or(0.0)).abs())
+        .fold(0.0, f32::max)
+}
+
+fn queries(model: &str, texts: &str) -> Result<(), Box<dyn Error>> {
+    let encoder = InferenceFreeEncoder::open(model)?;
+    let texts = read(texts)?;
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        for text in &texts {
+            assert!(encoder.encode_query(text)?.len() <= text.len() + 1);
+        }
+        best = best.min(begun.elapsed().as_secs_f64());
+    }
+    let microseconds = best * 1e6 / texts.len() as f64;
+    println!("{microseconds:.1} us a query, {} queries", texts.len());
+    Ok(())
+}
+
+/// Encodes into an index as texts come, then searches and explains.
+fn journey(model: &str, texts: &str, query: &str) -> Result<(), Box<dyn Error>> {
+    let encoder = OnnxEncoder::open(model)?;
+    let folder = std::env::temp_dir().join(format!("journey-{}.idx", std::process::id()));
+    let index = Index::create(&folder, Config::for_encoder(&encoder))?;
+    let mut writer = index.writer()?;
+    let texts = read(texts)?;
+    let begun = Instant::now();
+    let documents = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| Ok(((at, text), text.clone())));
+    encoder.encode_stream(documents, &mut Progress::none(), |(at, text), vector| {
+        writer.upsert(Document::new(at.to_string(), vector).text(text.as_str()))?;
+        if (at + 1) % 1000 == 0 {
+            writer.commit()?;
+        }
+        Ok(())
+    })?;
+    writer.commit()?;
+    let tally = encoder.tally();
+    println!(
+        "{} texts in {:.1} s, {tally:?}",
+        texts.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    let snapshot = index.snapshot()?;
+    let query = Query::new(encoder.encode_query(query)?).top(3);
+    for hit in snapshot.search(&query)?.iter() {
+        let explanation = snapshot.explain(&query, hit.key())?;
+        let explanation = explanation.labeled(|term| encoder.term(term));
+        let best: Vec<_> = explanation.terms.iter().take(4).collect();
+        println!("{:.3} {}: {best:?}", hit.score(), hit.key());
+    }
+    // A text finds itself.
+    let own = Query::new(encoder.encode_query(&texts[7])?).top(1);
+    let first = snapshot
+        .search(&own)?
+        .iter()
+        .next()
+        .map(|hit| hit.key().to_string());
+    println!("text 7 finds {first:?}");
+    fs::remove_dir_all(folder)?;
+    Ok(())
+}

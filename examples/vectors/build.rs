@@ -1,0 +1,74 @@
+//! `vectors build`.
+
+use std::{fs, path::Path, time::Instant};
+
+use indicatif::ProgressBar;
+use sparsely::{Config, Document, Error, Index, Progress, Result, Step, interchange::CsrFile};
+
+use crate::BuildArguments;
+
+pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
+    let start = Instant::now();
+    let file = CsrFile::open(&arguments.documents)?;
+    let config = Config::new().threads(arguments.threads);
+    let index = Index::create(&arguments.index, config)?;
+    let mut writer = index.writer()?;
+    let bar = ProgressBar::no_length();
+    for (row, vector) in (0_u32..).zip(file.vectors()?) {
+        let mut vector = vector?;
+        if let Some(top) = arguments.document_top {
+            vector = vector.keep(top);
+        }
+        #[expect(clippy::big_endian_bytes, reason = "keys then sort as the rows do")]
+        let key = row.to_be_bytes();
+        writer.upsert(Document::new(&key[..], vector))?;
+    }
+    let mut report = |step: Step| {
+        bar.set_message(step.stage);
+        bar.set_length(step.total);
+        bar.set_position(step.done);
+        std::ops::ControlFlow::Continue(())
+    };
+    writer.merge_all(&mut Progress::new(&mut report))?;
+    writer.commit_with(&mut Progress::new(&mut report))?;
+    bar.finish_and_clear();
+    drop(writer);
+
+    let seconds = start.elapsed().as_secs_f64();
+    let documents = file.len();
+    let bytes = folder_len(&arguments.index)?;
+    let per_document = bytes as f64 / documents.max(1) as f64;
+    if arguments.json {
+        let report = serde_json::json!({
+            "documents": documents,
+            "seconds": seconds,
+            "bytes": bytes,
+            "bytes_per_document": per_document,
+            "peak_rss_bytes": peak_rss_bytes(),
+        });
+        println!("{report}");
+    } else {
+        println!("{documents} documents in {seconds:.1} s, {per_document:.1} bytes a document");
+    }
+    Ok(())
+}
+
+fn folder_len(path: &Path) -> Result<u64> {
+    let read = || {
+        fs::read_dir(path)?
+            .map(|entry| Ok(entry?.metadata()?.len()))
+            .sum()
+    };
+    let sum: std::io::Result<u64> = read();
+    sum.map_err(|error| Error::io("list", path, error))
+}
+
+/// The most memory that this process ever held, where the system says so; otherwise nothing.
+fn peak_rss_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,3 @@
+//! Blocks of documents to bytes and back.
+
+pub(crate) mod block;

@@ -1,0 +1,101 @@
+//! What a model directory says about the encoder in it.
+//!
+//! Reads the layouts that people already have (sentence-transformers sparse encoders, optimum
+//! exports, fastembed mirrors, a bare graph with its tokenizer) into one description. Nothing here
+//! runs a model or trusts a file: sizes are bounded, names stay inside the directory, and what is
+//! not understood is refused by its name.
+
+mod files;
+mod layout;
+mod settings;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "onnx")]
+pub(crate) use self::files::inside;
+pub(crate) use self::{
+    files::{Digest, bounded},
+    weights::TermWeights,
+};
+use crate::{
+    encode::pool::Pooling,
+    error::{Error, Result},
+};
+
+/// The encoder of a directory.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// The directory.
+    pub(crate) root: PathBuf,
+    /// The ONNX graph; `None` when there is none, which is an error only to who needs it.
+    pub(crate) graph: Option<PathBuf>,
+    /// A second graph, from hidden states to logits.
+    pub(crate) head: Option<PathBuf>,
+    /// Where graphs were looked for.
+    pub(crate) graphs_tried: Vec<PathBuf>,
+    /// The tokenizer of documents, and of queries unless those have a table.
+    pub(crate) tokenizer: PathBuf,
+    /// Pooling, where the directory says it.
+    pub(crate) pooling: Option<Pooling>,
+    /// The table that encodes queries without a model.
+    pub(crate) query_table: Option<Table>,
+    /// What is put in front of a query.
+    pub(crate) query_prompt: String,
+    /// What is put in front of a document.
+    pub(crate) document_prompt: String,
+    /// The longest input in tokens, special ones included.
+    pub(crate) max_tokens: Option<usize>,
+    /// Whether texts are lower-cased before the tokenizer sees them.
+    pub(crate) lower_case: bool,
+    /// Whether shorter texts of a batch are filled up on the left, as decoders want it.
+    pub(crate) pads_left: Option<bool>,
+    /// How many terms the directory says to keep.
+    pub(crate) top: Option<usize>,
+}
+
+/// One weight per term, for queries.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// The file of weights: safetensors, or JSON from token to weight.
+    pub(crate) weights: PathBuf,
+    /// The tokenizer that goes with it.
+    pub(crate) tokenizer: PathBuf,
+}
+
+impl Model {
+    /// Reads the directory at `root`.
+    ///
+    /// # Errors
+    /// When it is missing, or says something that this crate cannot do.
+    pub(crate) fn read(root: &Path) -> Result<Model> {
+        if !root.is_dir() {
+            return Err(Error::not_found(
+                format!("model directory {}", root.display()),
+                "name a directory with model.onnx and tokenizer.json, or an export of a sentence-transformers sparse encoder; docs/models.md has the commands",
+            ));
+        }
+        let mut model = layout::read(root)?;
+        settings::apply(&mut model)?;
+        Ok(model)
+    }
+
+    /// The graph, or the error that says where one was looked for.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn graph(&self) -> Result<&Path> {
+        self.graph.as_deref().ok_or_else(|| {
+            let tried: Vec<_> = self
+                .graphs_tried
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            Error::model(
+                self.root.display().to_string(),
+                format!(
+                    "there is no ONNX graph (looked for {}): export the model first, see docs/models.md",
+                    tried.join(", ")
+                ),
+            )
+        })
+    }
+}

@@ -1,0 +1,343 @@
+//! One loaded graph, and the only file that hands tensors to the runtime.
+//!
+//! What a graph takes is found from its inputs: the tokens, and, where it asks, attention mask,
+//! token types and positions, in 32 or 64 bits. An input that is none of these is refused by name.
+
+use std::path::Path;
+
+use ort::{
+    environment::Environment,
+    session::{Session, SessionInputValue, SessionOutputs, builder::GraphOptimizationLevel},
+    value::{Outlet, Tensor, TensorElementType},
+};
+
+use super::{
+    batch::Batch,
+    contract::{Kind, Output},
+    device::Device,
+};
+use crate::error::{Error, Result};
+
+/// A graph from tokens to something.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    session: Session,
+    file: String,
+    inputs: Vec<Input>,
+    /// A number of texts that the graph insists on.
+    pub(crate) rows: Option<usize>,
+    /// A number of tokens that the graph insists on.
+    pub(crate) length: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Input {
+    name: String,
+    role: Role,
+    wide: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Ids,
+    Mask,
+    Types,
+    Positions,
+}
+
+/// How sessions are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    /// Threads that share one operator.
+    pub(crate) threads: usize,
+    /// Where they run.
+    pub(crate) device: Device,
+}
+
+/// Loads `path` as `setup` says.
+fn load(environment: &Environment, path: &Path, setup: Setup) -> Result<Session> {
+    let file = path.display().to_string();
+    let providers = setup.device.providers()?;
+    let build = || -> std::result::Result<Session, ort::Error> {
+        let builder = Session::builder(environment)?
+            // Failures come back as errors; the runtime would print them as well.
+            .with_log_level(ort::logging::LogLevel::Fatal)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(setup.threads)?
+            .with_inter_threads(1)?
+            // A search library does not keep a core busy between two runs.
+            .with_intra_op_spinning(false)?
+            // Patterns of memory are kept per shape, and shapes vary.
+            .with_memory_pattern(false)?;
+        let mut builder = builder.with_execution_providers(providers)?;
+        builder.commit_from_file(path)
+    };
+    build().map_err(|why| match setup.device {
+        Device::Cpu => Error::model(file, why.message()),
+        device => Error::unsupported(
+            format!("the device {device}"),
+            format!(
+                "{}; use a build of ONNX Runtime that has it with its driver and libraries, or the device cpu",
+                why.message()
+            ),
+        ),
+    })
+}
+
+impl Graph {
+    /// Loads the graph at `path`.
+    pub(crate) fn open(environment: &Environment, path: &Path, setup: Setup) -> Result<Graph> {
+        let session = load(environment, path, setup)?;
+        let file = path.display().to_string();
+        let inputs = session
+            .inputs()
+            .iter()
+            .map(|outlet| input(&file, outlet))
+            .collect::<Result<Vec<_>>>()?;
+        let ids = session
+            .inputs()
+            .iter()
+            .zip(&inputs)
+            .find(|(_, input)| input.role == Role::Ids);
+        let Some((ids, _)) = ids else {
+            return Err(Error::model(
+                file,
+                "it has no input `input_ids`, so it takes no tokens",
+            ));
+        };
+        let shape = ids.dtype().tensor_shape().map(|shape| shape.to_vec());
+        let Some([rows, length]) = shape.as_deref() else {
+            return Err(Error::model(
+                file,
+                "its input `input_ids` is not of the shape [batch, sequence]",
+            ));
+        };
+        let fixed = |size: i64| usize::try_from(size).ok().filter(|size| *size > 0);
+        Ok(Graph {
+            rows: fixed(*rows),
+            length: fixed(*length),
+            session,
+            file,
+            inputs,
+        })
+    }
+
+    /// Whether texts may be filled up: without a mask the model would read the filling.
+    pub(crate) fn has_mask(&self) -> bool {
+        self.inputs.iter().any(|input| input.role == Role::Mask)
+    }
+
+    /// Runs a batch.
+    pub(crate) fn run(&mut self, batch: &Batch) -> Result<Outputs<'_>> {
+        let shape = [batch.rows, batch.length];
+        let zeros = vec![0; batch.ids.len()];
+        let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            let data = match input.role {
+                Role::Ids => &batch.ids,
+                Role::Mask => &batch.mask,
+                Role::Positions => &batch.positions,
+                Role::Types => &zeros,
+            };
+            let value = tensor(shape, data, input.wide)
+                .map_err(|why| Error::model(&self.file, why.message()))?;
+            values.push((&input.name, value));
+        }
+        let outputs = self.session.run(values).map_err(|why| {
+            Error::model(
+                &self.file,
+                format!(
+                    "a run with {} texts of {} tokens failed: {}",
+                    batch.rows,
+                    batch.length,
+                    why.message()
+                ),
+            )
+        })?;
+        Ok(Outputs {
+            outputs,
+            file: &self.file,
+        })
+    }
+}
+
+fn input(file: &str, outlet: &Outlet) -> Result<Input> {
+    let name = outlet.name();
+    let role = match name {
+        "input_ids" | "input.1" | "tokens" => Role::Ids,
+        "attention_mask" | "input_mask" | "mask" => Role::Mask,
+        "token_type_ids" | "segment_ids" => Role::Types,
+        "position_ids" => Role::Positions,
+        _ => {
+            let hint = if name.contains("past") || name.contains("cache") {
+                "; export it without a cache (use_cache=False)"
+            } else {
+                ""
+            };
+            return Err(Error::model(
+                file,
+                format!(
+                    "it asks for the input `{name}`; known are input_ids, attention_mask, token_type_ids and position_ids{hint}"
+                ),
+            ));
+        }
+    };
+    let wide = match outlet.dtype().tensor_type() {
+        Some(TensorElementType::Int64) => true,
+        Some(TensorElementType::Int32) => false,
+        other => {
+            return Err(Error::model(
+                file,
+                format!("its input `{name}` holds {other:?}, expected int64 or int32"),
+            ));
+        }
+    };
+    Ok(Input {
+        name: name.to_owned(),
+        role,
+        wide,
+    })
+}
+
+fn tensor(
+    shape: [usize; 2],
+    data: &[i64],
+    wide: bool,
+) -> std::result::Result<SessionInputValue<'static>, ort::Error> {
+    if wide {
+        return Ok(Tensor::from_array((shape, data.to_vec()))?.into());
+    }
+    let narrow: Vec<i32> = data
+        .iter()
+        // Token ids are below 2^24.
+        .map(|value| i32::try_from(*value).unwrap_or(i32::MAX))
+        .collect();
+    Ok(Tensor::from_array((shape, narrow))?.into())
+}
+
+/// A second graph, from hidden states `[n, width]` or `[1, n, width]` to logits.
+#[derive(Debug)]
+pub(crate) struct Head {
+    session: Session,
+    file: String,
+    input: String,
+    has_batch: bool,
+}
+
+impl Head {
+    /// Loads the graph at `path`.
+    pub(crate) fn open(environment: &Environment, path: &Path, setup: Setup) -> Result<Head> {
+        let session = load(environment, path, setup)?;
+        let file = path.display().to_string();
+        let refuse = |why: &str| Error::model(&file, why);
+        let [outlet] = session.inputs() else {
+            return Err(refuse("a head takes one input, hidden states"));
+        };
+        let rank = outlet.dtype().tensor_shape().map_or(0, |shape| shape.len());
+        if !matches!(rank, 2 | 3)
+            || outlet.dtype().tensor_type() != Some(TensorElementType::Float32)
+        {
+            return Err(refuse(
+                "its input is not hidden states of 32-bit floats, [n, width] or [batch, n, width]",
+            ));
+        }
+        Ok(Head {
+            input: outlet.name().to_owned(),
+            has_batch: rank == 3,
+            session,
+            file,
+        })
+    }
+
+    /// The logits of `hidden`, whole tokens of `width` values each.
+    pub(crate) fn run(&mut self, hidden: &[f32], width: usize) -> Result<Outputs<'_>> {
+        let tokens = hidden.len() / width.max(1);
+        let refuse = |why: ort::Error| Error::model(&self.file, why.message());
+        let value: SessionInputValue<'_> = if self.has_batch {
+            Tensor::from_array(([1, tokens, width], hidden.to_vec()))
+                .map_err(refuse)?
+                .into()
+        } else {
+            Tensor::from_array(([tokens, width], hidden.to_vec()))
+                .map_err(refuse)?
+                .into()
+        };
+        let outputs = self
+            .session
+            .run(vec![(self.input.as_str(), value)])
+            .map_err(refuse)?;
+        Ok(Outputs {
+            outputs,
+            file: &self.file,
+        })
+    }
+}
+
+/// What a run gave.
+pub(crate) struct Outputs<'a> {
+    outputs: SessionOutputs<'a>,
+    file: &'a str,
+}
+
+impl Outputs<'_> {
+    /// Names, kinds and shapes of all outputs.
+    pub(crate) fn describe(&self) -> Vec<Output> {
+        self.outputs
+            .iter()
+            .map(|(name, value)| {
+                let kind = match value.dtype().tensor_type() {
+                    Some(TensorElementType::Float32) => Kind::Float,
+                    Some(TensorElementType::Int64 | TensorElementType::Int32) => Kind::Integer,
+                    other => Kind::Other(other.map_or("no tensor".to_owned(), |kind| {
+                        format!("{kind:?}").to_lowercase()
+                    })),
+                };
+                let shape = value.dtype().tensor_shape();
+                Output {
+                    name: name.to_owned(),
+                    kind,
+                    shape: shape.map_or(Vec::new(), |shape| shape.to_vec()),
+                }
+            })
+            .collect()
+    }
+
+    /// The floats of the output `name`, with its shape.
+    pub(crate) fn floats(&self, name: &str) -> Result<(Vec<usize>, &[f32])> {
+        let value = self.value(name)?;
+        let (shape, data) = value
+            .try_extract_tensor::<f32>()
+            .map_err(|why| Error::model(self.file, why.message()))?;
+        let shape = shape
+            .iter()
+            .map(|size| usize::try_from(*size).unwrap_or(0))
+            .collect();
+        Ok((shape, data))
+    }
+
+    /// The floats of the only output.
+    pub(crate) fn only_floats(&self) -> Result<(Vec<usize>, &[f32])> {
+        match self.outputs.keys().next() {
+            Some(name) => self.floats(name),
+            None => Err(Error::model(self.file, "it gave no output")),
+        }
+    }
+
+    /// The integers of the output `name`.
+    pub(crate) fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        let value = self.value(name)?;
+        if let Ok((_, data)) = value.try_extract_tensor::<i64>() {
+            return Ok(data.to_vec());
+        }
+        let (_, data) = value
+            .try_extract_tensor::<i32>()
+            .map_err(|why| Error::model(self.file, why.message()))?;
+        Ok(data.iter().map(|value| i64::from(*value)).collect())
+    }
+
+    fn value(&self, name: &str) -> Result<&ort::value::DynValue> {
+        self.outputs
+            .get(name)
+            .ok_or_else(|| Error::model(self.file, format!("it gave no output `{name}`")))
+    }
+}

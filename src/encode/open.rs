@@ -1,0 +1,44 @@
+//! Opening whatever encoder a model directory holds.
+
+use std::path::Path;
+
+use super::Encoder;
+use crate::error::{Error, Result};
+
+/// Opens the model directory with its own settings; for others see
+/// `OnnxOptions` of the feature `onnx`.
+///
+/// This function is in every build, so that a program can offer it and say what it lacks.
+///
+/// ```
+/// let error = sparsely::encode::open("no/such/directory").err().unwrap();
+/// assert!(error.to_string().contains("no/such/directory"));
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such directory;
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), with the feature to build with, when
+/// this build runs no models; otherwise what `OnnxEncoder::open` returns.
+pub fn open(directory: impl AsRef<Path>) -> Result<Box<dyn Encoder>> {
+    let directory = directory.as_ref();
+    if !directory.is_dir() {
+        return Err(Error::not_found(
+            format!("model directory {}", directory.display()),
+            "name a directory with model.onnx and tokenizer.json; docs/models.md says how to make one",
+        ));
+    }
+    open_here(directory)
+}
+
+#[cfg(feature = "onnx")]
+fn open_here(directory: &Path) -> Result<Box<dyn Encoder>> {
+    Ok(Box::new(super::OnnxEncoder::open(directory)?))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn open_here(directory: &Path) -> Result<Box<dyn Encoder>> {
+    Err(Error::unsupported(
+        format!("encoding with the model {}", directory.display()),
+        "build with the feature `onnx-dynamic` (or `onnx-download`), as in `cargo run --features onnx-dynamic`",
+    ))
+}

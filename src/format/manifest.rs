@@ -1,0 +1,413 @@
+//! The manifest: one per commit, naming the segments that are alive. Sections 80 to 82 of
+//! `docs/format.md`.
+//!
+//! [`Manifest::read`] verifies the whole file, so a manifest that was read is the one that was
+//! written; what it says of other files is for the caller to compare.
+
+use super::{FileIdentity, FileKind, FileName, FileView, FileWriter, IndexId, SectionId};
+use crate::{
+    error::Result,
+    id::{CommitId, SegmentId},
+    storage::{FileBytes, WriteFile},
+};
+
+const CONFIGURATION: SectionId = SectionId::required(80, "configuration");
+const COMMIT: SectionId = SectionId::required(81, "commit");
+const SEGMENTS: SectionId = SectionId::required(82, "segments");
+
+const KEEPS_STATISTICS: u32 = 1;
+const KEEPS_LABELS: u32 = 2;
+const NAMES_ENCODER: u32 = 4;
+
+const SEGMENT_RECORD_LEN: usize = 48;
+
+/// What a commit says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Manifest {
+    pub(crate) index: IndexId,
+    pub(crate) commit: CommitId,
+    /// The commit that this one was made from; itself for commit 0.
+    pub(crate) previous: CommitId,
+    pub(crate) config: ManifestConfig,
+    pub(crate) next_segment: SegmentId,
+    pub(crate) saturated_weights: u64,
+    /// By rising number.
+    pub(crate) segments: Vec<SegmentRecord>,
+}
+
+/// What never changes after the first document.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ManifestConfig {
+    /// Name and digest of the encoder's fingerprint.
+    pub(crate) encoder: Option<(String, u64)>,
+    /// Term ids are below it; `None`: any.
+    pub(crate) term_count: Option<u32>,
+    /// The weight of impact 255, once it is known.
+    pub(crate) weight_limit: Option<f32>,
+    pub(crate) keeps_statistics: bool,
+    pub(crate) keeps_labels: bool,
+    pub(crate) created_with: String,
+}
+
+/// A segment that is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentRecord {
+    pub(crate) id: SegmentId,
+    pub(crate) file: FileRecord,
+    /// Deleted ones included.
+    pub(crate) doc_count: u32,
+    pub(crate) deletes: Option<DeletesRecord>,
+}
+
+/// The deletes file of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeletesRecord {
+    pub(crate) commit: CommitId,
+    pub(crate) file: FileRecord,
+    pub(crate) count: u32,
+}
+
+/// What a manifest remembers of a file, enough to tell it from any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileRecord {
+    pub(crate) len: u64,
+    /// The checksum of the footer, which covers the other checksums and so all bytes.
+    pub(crate) crc: u32,
+}
+
+impl Manifest {
+    /// Reads and verifies the manifest of `commit`.
+    pub(crate) fn read(bytes: FileBytes, commit: CommitId) -> Result<Manifest> {
+        let name = FileName::Manifest(commit).to_string();
+        let identity = FileIdentity {
+            kind: FileKind::Manifest,
+            index: FileView::claimed_index(&bytes, &name)?,
+            number: commit.0,
+        };
+        let known = [CONFIGURATION, COMMIT, SEGMENTS];
+        let view = FileView::open(bytes, &name, identity, &known)?;
+        view.verify()?;
+        for section in known {
+            view.required(section)?;
+        }
+        let (next_segment, previous, saturated_weights) = commit_section(&view, commit)?;
+        Ok(Manifest {
+            index: identity.index,
+            commit,
+            previous,
+            config: configuration_section(&view)?,
+            next_segment,
+            saturated_weights,
+            segments: segments_section(&view, commit, next_segment)?,
+        })
+    }
+
+    /// Writes the manifest into `file`, which is returned unsynced.
+    pub(crate) fn write(&self, file: Box<dyn WriteFile>) -> Result<Box<dyn WriteFile>> {
+        let identity = FileIdentity {
+            kind: FileKind::Manifest,
+            index: self.index,
+            number: self.commit.0,
+        };
+        let mut writer = FileWriter::new(file, identity)?;
+        writer.section(CONFIGURATION, &self.config.bytes())?;
+
+        writer.begin(COMMIT)?;
+        for field in [self.next_segment.0, self.previous.0, self.saturated_weights] {
+            writer.write(&field.to_le_bytes())?;
+        }
+
+        writer.begin(SEGMENTS)?;
+        for segment in &self.segments {
+            writer.write(&segment.bytes())?;
+        }
+        writer.finish().map(|(file, _)| file)
+    }
+}
+
+impl ManifestConfig {
+    fn bytes(&self) -> Vec<u8> {
+        let flags = [
+            (self.keeps_statistics, KEEPS_STATISTICS),
+            (self.keeps_labels, KEEPS_LABELS),
+            (self.encoder.is_some(), NAMES_ENCODER),
+        ];
+        let flags = flags.iter().filter(|(is_set, _)| *is_set);
+        let flags = flags.fold(0, |all, (_, flag)| all | flag);
+        let (name, digest) = match &self.encoder {
+            Some((name, digest)) => (name.as_str(), *digest),
+            None => ("", 0),
+        };
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&u32::to_le_bytes(flags));
+        bytes.extend_from_slice(&self.term_count.unwrap_or(0).to_le_bytes());
+        bytes.extend_from_slice(&self.weight_limit.unwrap_or(0.0).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&digest.to_le_bytes());
+        crate::bytes::put_text(&mut bytes, name);
+        crate::bytes::put_text(&mut bytes, &self.created_with);
+        bytes
+    }
+}
+
+impl SegmentRecord {
+    /// How many documents are deleted.
+    pub(crate) fn deleted_count(&self) -> u32 {
+        self.deletes.map_or(0, |deletes| deletes.count)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let deletes = self.deletes.unwrap_or(DeletesRecord {
+            commit: CommitId(0),
+            file: FileRecord { len: 0, crc: 0 },
+            count: 0,
+        });
+        let mut bytes = Vec::with_capacity(SEGMENT_RECORD_LEN);
+        bytes.extend_from_slice(&self.id.0.to_le_bytes());
+        bytes.extend_from_slice(&self.file.len.to_le_bytes());
+        bytes.extend_from_slice(&self.file.crc.to_le_bytes());
+        bytes.extend_from_slice(&self.doc_count.to_le_bytes());
+        bytes.extend_from_slice(&deletes.commit.0.to_le_bytes());
+        bytes.extend_from_slice(&deletes.file.len.to_le_bytes());
+        bytes.extend_from_slice(&deletes.file.crc.to_le_bytes());
+        bytes.extend_from_slice(&deletes.count.to_le_bytes());
+        bytes
+    }
+}
+
+fn configuration_section(view: &FileView) -> Result<ManifestConfig> {
+    let mut reader = view.reader(CONFIGURATION);
+    let flags = reader.u32("flags")?;
+    if flags & !(KEEPS_STATISTICS | KEEPS_LABELS | NAMES_ENCODER) != 0 {
+        return Err(reader.corrupt("known flags", format_args!("{flags:#x}")));
+    }
+    let term_count = reader.u32("term count")?;
+    let limit = reader.f32("weight limit")?;
+    if !(limit == 0.0 || limit.is_normal() && limit > 0.0) {
+        return Err(reader.corrupt("a finite weight limit above zero, or zero", limit));
+    }
+    let reserved = reader.u32("reserved")?;
+    let digest = reader.u64("encoder digest")?;
+    let name = reader.text("encoder name")?;
+    let created_with = reader.text("version of the library")?.to_owned();
+    let names_encoder = flags & NAMES_ENCODER != 0;
+    if reserved != 0 || !names_encoder && (digest != 0 || !name.is_empty()) {
+        return Err(reader.corrupt("zero in what is not used", "other bytes"));
+    }
+    reader.finish()?;
+    Ok(ManifestConfig {
+        encoder: names_encoder.then(|| (name.to_owned(), digest)),
+        term_count: (term_count > 0).then_some(term_count),
+        weight_limit: (limit > 0.0).then_some(limit),
+        keeps_statistics: flags & KEEPS_STATISTICS != 0,
+        keeps_labels: flags & KEEPS_LABELS != 0,
+        created_with,
+    })
+}
+
+fn commit_section(view: &FileView, commit: CommitId) -> Result<(SegmentId, CommitId, u64)> {
+    let mut reader = view.reader(COMMIT);
+    let next_segment = SegmentId(reader.u64("next segment")?);
+    let previous = CommitId(reader.u64("previous commit")?);
+    if previous >= commit && commit.0 != 0 || previous > commit {
+        return Err(reader.corrupt(format_args!("a commit before {commit}"), previous));
+    }
+    let saturated = reader.u64("saturated weights")?;
+    reader.finish()?;
+    Ok((next_segment, previous, saturated))
+}
+
+fn segments_section(
+    view: &FileView,
+    commit: CommitId,
+    next_segment: SegmentId,
+) -> Result<Vec<SegmentRecord>> {
+    let mut reader = view.reader(SEGMENTS);
+    let mut segments: Vec<SegmentRecord> = Vec::new();
+    while reader.remaining() > 0 {
+        let id = SegmentId(reader.u64("segment")?);
+        if id >= next_segment || segments.last().is_some_and(|before| before.id >= id) {
+            return Err(reader.corrupt(format_args!("rising ids below {next_segment}"), id));
+        }
+        let file = FileRecord {
+            len: reader.u64("file length")?,
+            crc: reader.u32("footer checksum")?,
+        };
+        let doc_count = reader.u32("documents")?;
+        let deletes_commit = CommitId(reader.u64("commit of deletes")?);
+        let deletes_file = FileRecord {
+            len: reader.u64("length of deletes")?,
+            crc: reader.u32("footer checksum of deletes")?,
+        };
+        let count = reader.u32("deleted documents")?;
+        let deletes = (deletes_file.len > 0).then_some(DeletesRecord {
+            commit: deletes_commit,
+            file: deletes_file,
+            count,
+        });
+        let is_consistent = match deletes {
+            None => deletes_commit.0 == 0 && deletes_file.crc == 0 && count == 0 && doc_count > 0,
+            Some(_) => (1..doc_count).contains(&count) && deletes_commit <= commit,
+        };
+        if !is_consistent {
+            let expected = format_args!("fewer deleted documents than {doc_count}");
+            return Err(reader.corrupt(expected, format_args!("{count} in segment {id}")));
+        }
+        segments.push(SegmentRecord {
+            id,
+            file,
+            doc_count,
+            deletes,
+        });
+    }
+    Ok(segments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::ErrorKind,
+        storage::{Memory, Storage},
+    };
+
+    fn example() -> Manifest {
+        let file = |len, crc| FileRecord { len, crc };
+        Manifest {
+            index: [3; 16],
+            commit: CommitId(9),
+            previous: CommitId(7),
+            config: ManifestConfig {
+                encoder: Some(("lexical".to_owned(), 77)),
+                term_count: Some(30_522),
+                weight_limit: Some(3.5),
+                keeps_statistics: true,
+                keeps_labels: false,
+                created_with: "0.1.0".to_owned(),
+            },
+            next_segment: SegmentId(8),
+            saturated_weights: 2,
+            segments: vec![
+                SegmentRecord {
+                    id: SegmentId(1),
+                    file: file(4096, 5),
+                    doc_count: 10,
+                    deletes: None,
+                },
+                SegmentRecord {
+                    id: SegmentId(7),
+                    file: file(8192, 6),
+                    doc_count: 3,
+                    deletes: Some(DeletesRecord {
+                        commit: CommitId(8),
+                        file: file(192, 7),
+                        count: 2,
+                    }),
+                },
+            ],
+        }
+    }
+
+    fn bytes(manifest: &Manifest) -> Vec<u8> {
+        let memory = Memory::default();
+        drop(manifest.write(memory.create("m").unwrap()).unwrap());
+        memory.open("m").unwrap().to_vec()
+    }
+
+    fn read(bytes: Vec<u8>) -> Result<Manifest> {
+        Manifest::read(FileBytes::new(bytes), CommitId(9))
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let full = example();
+        assert_eq!(read(bytes(&full)).unwrap(), full);
+        let empty = Manifest {
+            config: ManifestConfig {
+                encoder: None,
+                term_count: None,
+                weight_limit: None,
+                ..full.config.clone()
+            },
+            segments: Vec::new(),
+            ..full
+        };
+        assert_eq!(read(bytes(&empty)).unwrap(), empty);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_truncation_is_found() {
+        let good = bytes(&example());
+        for at in 0..good.len() {
+            assert!(read(good[..at].to_vec()).is_err(), "cut at {at}");
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                assert!(read(bad).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    /// Whole files that break one rule, with right checksums: what an attacker or a bug writes.
+    #[test]
+    fn every_rule_is_checked() {
+        let refused = |break_it: fn(&mut Manifest)| {
+            let mut manifest = example();
+            break_it(&mut manifest);
+            let error = read(bytes(&manifest)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{manifest:?}: {error}");
+        };
+        refused(|m| m.config.weight_limit = Some(f32::NAN));
+        refused(|m| m.config.weight_limit = Some(-1.0));
+        refused(|m| m.config.weight_limit = Some(f32::INFINITY));
+        refused(|m| m.previous = CommitId(9));
+        refused(|m| m.segments.swap(0, 1));
+        refused(|m| m.segments[1].id = SegmentId(1));
+        refused(|m| m.next_segment = SegmentId(7));
+        refused(|m| m.segments[0].doc_count = 0);
+        refused(|m| m.segments[1].doc_count = 2);
+        refused(|m| m.segments[1].deletes.as_mut().unwrap().count = 0);
+        refused(|m| m.segments[1].deletes.as_mut().unwrap().commit = CommitId(10));
+        refused(|m| m.segments[1].deletes.as_mut().unwrap().file.len = 0);
+    }
+
+    #[test]
+    fn another_commit_number_is_refused() {
+        let bytes = FileBytes::new(bytes(&example()));
+        assert!(Manifest::read(bytes, CommitId(8)).is_err());
+    }
+
+    #[test]
+    fn the_layout_is_as_documented() {
+        let manifest = example();
+        let file = bytes(&manifest);
+        let commit = Manifest::read(FileBytes::new(file), CommitId(9)).unwrap();
+        let second = commit.segments[1].bytes();
+        let field = |name: &str| -> u64 {
+            let range = crate::format::tests::documented(name);
+            let bytes = second[range].iter().rev();
+            bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
+        };
+        assert_eq!(field("SEGMENT_NUMBER"), 7);
+        assert_eq!(field("SEGMENT_FILE_LEN"), 8192);
+        assert_eq!(field("SEGMENT_CRC"), 6);
+        assert_eq!(field("SEGMENT_DOCUMENTS"), 3);
+        assert_eq!(field("DELETES_COMMIT"), 8);
+        assert_eq!(field("DELETES_FILE_LEN"), 192);
+        assert_eq!(field("DELETES_CRC"), 7);
+        assert_eq!(field("SEGMENT_DELETED"), 2);
+        let end = crate::format::tests::documented("SEGMENT_DELETED").end;
+        assert_eq!(
+            (end, second.len()),
+            (SEGMENT_RECORD_LEN, SEGMENT_RECORD_LEN)
+        );
+
+        let config = manifest.config.bytes();
+        let field = |name: &str| config[crate::format::tests::documented(name)].to_vec();
+        assert_eq!(field("CONFIGURATION_FLAGS"), 5_u32.to_le_bytes());
+        assert_eq!(field("ENCODER_TERM_COUNT"), 30_522_u32.to_le_bytes());
+        assert_eq!(field("WEIGHT_LIMIT"), 3.5_f32.to_le_bytes());
+        assert_eq!(field("CONFIGURATION_RESERVED"), [0; 4]);
+        assert_eq!(field("ENCODER_DIGEST"), 77_u64.to_le_bytes());
+    }
+}

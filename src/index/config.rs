@@ -1,0 +1,284 @@
+//! What an index is told once, when it is created, and what each opening of it may choose.
+
+use std::time::Duration;
+
+use crate::{
+    encode::{Encoder, Fingerprint},
+    error::{Error, Result},
+    format::ManifestConfig,
+    quantize::Scale,
+    storage::Reading,
+};
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A commit that returned stands after the process is killed, the system crashes or power
+    /// fails, provided that the device keeps what it was told to sync. The default.
+    #[default]
+    Full,
+    /// Nothing is synced. A commit is still all or nothing when the process is killed; after a
+    /// crash of the system it may be gone, and the index answers from the commit before.
+    OsCache,
+}
+
+/// When segments are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Merging {
+    /// By [`Writer::commit`](crate::Writer::commit), as soon as there are enough segments of a
+    /// size. The default.
+    #[default]
+    AtCommit,
+    /// Only by [`Writer::merge`](crate::Writer::merge) and
+    /// [`Writer::merge_all`](crate::Writer::merge_all), on the thread and at the time that the
+    /// caller chooses.
+    ByCaller,
+}
+
+/// What is compared with its checksum when a segment is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Checks {
+    /// Manifests and deletes whole, of segments the tables: enough that no damage can do worse
+    /// than change the answers about the damaged documents. Opening takes no longer for a
+    /// larger index. The default.
+    #[default]
+    Tables,
+    /// Every byte, at the first opening of each segment: what is damaged is never answered from.
+    /// For media that are not trusted.
+    Everything,
+}
+
+/// The configuration of an index.
+///
+/// The first group is fixed when the index is created and kept in it; an index that exists keeps
+/// its own. The second group belongs to the opening.
+///
+/// | fixed at creation | default |
+/// | --- | --- |
+/// | encoder | none: vectors of any origin |
+/// | [`term_count`](Config::term_count) | the encoder's, else any |
+/// | [`weight_limit`](Config::weight_limit) | the encoder's, else from the first commit |
+/// | [`keep_statistics`](Config::keep_statistics) | when the encoder asks for it |
+/// | [`keep_labels`](Config::keep_labels) | when the encoder's vocabulary is open |
+///
+/// | chosen at each opening | default |
+/// | --- | --- |
+/// | [`memory_budget`](Config::memory_budget) | 256 MiB |
+/// | [`durability`](Config::durability) | [`Durability::Full`] |
+/// | [`merging`](Config::merging) | [`Merging::AtCommit`] |
+/// | [`lock_wait`](Config::lock_wait) | none: a second writer is refused at once |
+/// | [`reading`](Config::reading) | [`Reading::Mapped`] |
+/// | [`checks`](Config::checks) | [`Checks::Tables`] |
+/// | [`threads`](Config::threads) | 1, the caller's own |
+/// | [`ordered_from`](Config::ordered_from) | 50,000 documents |
+/// | [`allow_other_encoder`](Config::allow_other_encoder) | another encoder is refused |
+///
+/// ```
+/// use std::time::Duration;
+/// use sparsely::{Config, Durability};
+/// let config = Config::new()
+///     .term_count(30_522)
+///     .weight_limit(3.5)
+///     .durability(Durability::OsCache)
+///     .lock_wait(Duration::from_secs(2));
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    encoder: Option<Fingerprint>,
+    term_count: Option<u32>,
+    weight_limit: Option<f32>,
+    keeps_statistics: bool,
+    keeps_labels: bool,
+    allows_other_encoder: bool,
+    pub(super) memory_budget: usize,
+    pub(super) durability: Durability,
+    pub(super) merging: Merging,
+    pub(super) lock_wait: Duration,
+    pub(super) reading: Reading,
+    pub(super) checks: Checks,
+    pub(super) threads: usize,
+    pub(super) ordered_from: u64,
+}
+
+const MEMORY_BUDGET: usize = 256 * 1024 * 1024;
+/// Below, accumulation over all postings is as fast as blocks with bounds, and far cheaper to
+/// write.
+const ORDERED_FROM: u64 = 50_000;
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            encoder: None,
+            term_count: None,
+            weight_limit: None,
+            keeps_statistics: false,
+            keeps_labels: false,
+            allows_other_encoder: false,
+            memory_budget: MEMORY_BUDGET,
+            durability: Durability::Full,
+            merging: Merging::AtCommit,
+            lock_wait: Duration::ZERO,
+            reading: Reading::Mapped,
+            checks: Checks::Tables,
+            threads: 1,
+            ordered_from: ORDERED_FROM,
+        }
+    }
+}
+
+impl Config {
+    /// An index of vectors of any origin.
+    #[must_use]
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// An index of `encoder`'s vectors: its fingerprint, its term count, its weight limit, and
+    /// what it wants kept.
+    pub fn for_encoder<E: Encoder + ?Sized>(encoder: &E) -> Config {
+        Config {
+            encoder: Some(encoder.fingerprint()),
+            term_count: Some(encoder.term_count()),
+            weight_limit: encoder.weight_limit(),
+            keeps_statistics: encoder.uses_statistics(),
+            keeps_labels: encoder.has_open_vocabulary(),
+            ..Config::default()
+        }
+    }
+
+    /// Refuses documents with term ids of `count` and above.
+    #[must_use]
+    pub fn term_count(mut self, count: u32) -> Config {
+        self.term_count = Some(count);
+        self
+    }
+
+    /// The weight that becomes the largest impact, 255. Heavier weights of documents saturate, and
+    /// are counted. Fixed for ever.
+    ///
+    /// Where neither this nor the encoder says it, it is the largest weight of the first commit,
+    /// doubled when that holds fewer than 1,000 documents.
+    #[must_use]
+    pub fn weight_limit(mut self, limit: f32) -> Config {
+        self.weight_limit = Some(limit);
+        self
+    }
+
+    /// Counts in how many documents each term stands, for encoders that
+    /// [weigh queries](crate::Encoder::weigh_query) by that.
+    #[must_use]
+    pub fn keep_statistics(mut self) -> Config {
+        self.keeps_statistics = true;
+        self
+    }
+
+    /// Keeps what terms mean, as documents bring it, for explanations.
+    #[must_use]
+    pub fn keep_labels(mut self) -> Config {
+        self.keeps_labels = true;
+        self
+    }
+
+    /// Opens an index that another encoder built. For encoders whose vectors are comparable, such
+    /// as two builds of one model.
+    #[must_use]
+    pub fn allow_other_encoder(mut self) -> Config {
+        self.allows_other_encoder = true;
+        self
+    }
+
+    /// How many bytes of documents a writer holds before it writes them out as a segment. Merging
+    /// and committing need as much again.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: usize) -> Config {
+        self.memory_budget = bytes;
+        self
+    }
+
+    /// What a commit survives.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Config {
+        self.durability = durability;
+        self
+    }
+
+    /// When segments are merged.
+    #[must_use]
+    pub fn merging(mut self, merging: Merging) -> Config {
+        self.merging = merging;
+        self
+    }
+
+    /// How long to wait for another writer to end before giving up with
+    /// [`ErrorKind::Locked`](crate::ErrorKind::Locked).
+    #[must_use]
+    pub fn lock_wait(mut self, wait: Duration) -> Config {
+        self.lock_wait = wait;
+        self
+    }
+
+    /// How files are read; of no meaning for a storage that the caller brings.
+    #[must_use]
+    pub fn reading(mut self, reading: Reading) -> Config {
+        self.reading = reading;
+        self
+    }
+
+    /// What is compared with its checksum when a segment is opened.
+    #[must_use]
+    pub fn checks(mut self, checks: Checks) -> Config {
+        self.checks = checks;
+        self
+    }
+
+    /// How many threads merging may use, the caller's own included; at least 1.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Config {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Merged segments of at least this many documents are ordered by similarity and laid out in
+    /// blocks with bounds, for the fastest search; smaller ones keep plain lists. No answer depends
+    /// on it.
+    #[must_use]
+    pub fn ordered_from(mut self, documents: u64) -> Config {
+        self.ordered_from = documents;
+        self
+    }
+
+    /// What is kept in a new index.
+    pub(super) fn to_stored(&self) -> Result<ManifestConfig> {
+        if let Some(limit) = self.weight_limit {
+            Scale::new(limit)?;
+        }
+        if self.term_count == Some(0) {
+            return Err(Error::invalid("term count", "at least 1", "0"));
+        }
+        let encoder = self.encoder.as_ref();
+        Ok(ManifestConfig {
+            encoder: encoder.map(|encoder| (encoder.name().to_owned(), encoder.digest())),
+            term_count: self.term_count,
+            weight_limit: self.weight_limit,
+            keeps_statistics: self.keeps_statistics,
+            keeps_labels: self.keeps_labels,
+            created_with: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// Refuses to open an index of another encoder.
+    pub(super) fn check_encoder(&self, stored: &ManifestConfig) -> Result<()> {
+        let (Some(own), Some((name, digest))) = (&self.encoder, &stored.encoder) else {
+            return Ok(());
+        };
+        let theirs = Fingerprint::from_parts(name, *digest);
+        if theirs == *own || self.allows_other_encoder {
+            return Ok(());
+        }
+        Err(Error::encoder_mismatch(theirs.to_string(), own.to_string()))
+    }
+}

@@ -1,0 +1,226 @@
+//! Makes a whole commit of what damage has left.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    Index, commit,
+    commit::Failure,
+    config::Config,
+    lock, recovery,
+    state::State,
+    work::{Target, Work},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    format::{Manifest, SegmentRecord},
+    id::{CommitId, SegmentId},
+    segment::{DocKey, LiveSegment, Segment},
+    storage::{Disk, Storage},
+};
+
+/// What [`Index::repair`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    commit: CommitId,
+    given_up_commits: Vec<CommitId>,
+    dropped_segments: Vec<SegmentId>,
+    lost_keys: Vec<DocKey>,
+    lost_unnamed: u64,
+    revived_segments: Vec<SegmentId>,
+}
+
+impl Repair {
+    /// The commit that stands now.
+    #[must_use]
+    pub fn commit(&self) -> CommitId {
+        self.commit
+    }
+
+    /// Commits whose manifests could not be read; the index went back to one before them.
+    #[must_use]
+    pub fn given_up_commits(&self) -> &[CommitId] {
+        &self.given_up_commits
+    }
+
+    /// Segments that are damaged and no longer part of the index.
+    #[must_use]
+    pub fn dropped_segments(&self) -> &[SegmentId] {
+        &self.dropped_segments
+    }
+
+    /// Keys of the documents that were lost with them, as far as they can be read.
+    #[must_use]
+    pub fn lost_keys(&self) -> &[DocKey] {
+        &self.lost_keys
+    }
+
+    /// How many more were lost whose keys cannot be read.
+    #[must_use]
+    pub fn lost_unnamed(&self) -> u64 {
+        self.lost_unnamed
+    }
+
+    /// Segments whose record of deletes was lost: documents deleted from them, and not replaced
+    /// since, are back.
+    #[must_use]
+    pub fn revived_segments(&self) -> &[SegmentId] {
+        &self.revived_segments
+    }
+
+    /// Whether there was nothing to repair.
+    #[must_use]
+    pub fn is_unneeded(&self) -> bool {
+        self.given_up_commits.is_empty()
+            && self.dropped_segments.is_empty()
+            && self.revived_segments.is_empty()
+    }
+}
+
+impl Index {
+    /// Verifies the newest commit in full and, where it is damaged, makes a new one without what
+    /// cannot be read: damaged segments go, whole ones stay. What went is listed. Damaged files
+    /// stay in the directory until the next writer.
+    ///
+    /// # Errors
+    /// As [`Index::writer`]; [`ErrorKind::Corrupt`] when no manifest can be read.
+    pub fn repair(&self) -> Result<Repair> {
+        Index::repair_storage(&*self.core.storage, &self.core.config)
+    }
+
+    /// [`Index::repair`] for an index that may be too damaged to open.
+    ///
+    /// # Errors
+    /// As [`Index::repair`].
+    pub fn repair_at(path: impl AsRef<Path>, config: &Config) -> Result<Repair> {
+        Index::repair_storage(&Disk::open(path), config)
+    }
+
+    /// [`Index::repair_at`], wherever the files are.
+    ///
+    /// # Errors
+    /// As [`Index::repair`].
+    pub fn repair_storage(storage: &dyn Storage, config: &Config) -> Result<Repair> {
+        let names = storage.list()?;
+        if commit::commits(&names).is_empty() {
+            // Before the lock, which would leave its file behind.
+            return Err(recovery::absent(storage));
+        }
+        let _lock = lock(storage, config.lock_wait)?;
+        let names = storage.list()?;
+        let mut repair = Repair::default();
+        let base = newest_manifest(storage, &names, &mut repair)?;
+        let mut survivors: Vec<(SegmentRecord, LiveSegment)> = Vec::new();
+        for record in &base.segments {
+            match survey(storage, &base, record)? {
+                Survey::Whole(live) => survivors.push((*record, live)),
+                Survey::WithoutDeletes(segment) => {
+                    repair.revived_segments.push(record.id);
+                    let record = SegmentRecord {
+                        deletes: None,
+                        ..*record
+                    };
+                    survivors.push((record, LiveSegment::new(segment, None)));
+                }
+                Survey::Damaged(live) => repair.lose(record, live.as_ref()),
+            }
+        }
+        if repair.is_unneeded() {
+            repair.commit = base.commit;
+            return Ok(repair);
+        }
+        let (records, segments) = survivors.into_iter().unzip();
+        let manifest = Manifest {
+            segments: records,
+            ..base
+        };
+        let state = State::new(manifest, segments)?;
+        let (commit, next_segment) = super::writer::unused_numbers(&names, &state.manifest)?;
+        let mut work = Work::after(&state, next_segment);
+        for id in &repair.revived_segments {
+            work.delete_replaced(*id)?;
+        }
+        work.drop_empty();
+        let failed = |failure| match failure {
+            Failure::Abandoned(error) | Failure::Unsynced(error) | Failure::Unknown(error) => error,
+        };
+        let target = Target::new(storage, config, &state.manifest);
+        work.write_deletes(target, commit).map_err(failed)?;
+        let repaired = work.next_state(&state.manifest, commit)?;
+        commit::publish(storage, config.durability, &repaired.manifest).map_err(failed)?;
+        repair.commit = commit;
+        Ok(repair)
+    }
+}
+
+impl Repair {
+    fn lose(&mut self, record: &SegmentRecord, live: Option<&LiveSegment>) {
+        self.dropped_segments.push(record.id);
+        let count = u64::from(record.doc_count - record.deleted_count());
+        let before = self.lost_keys.len();
+        if let Some(live) = live {
+            let docs = super::verify::live_documents(live);
+            self.lost_keys
+                .extend(docs.filter_map(|doc| live.segment().key(doc).ok()));
+        }
+        self.lost_unnamed += count.saturating_sub((self.lost_keys.len() - before) as u64);
+    }
+}
+
+enum Survey {
+    Whole(LiveSegment),
+    WithoutDeletes(Arc<Segment>),
+    /// Open, where that much is possible.
+    Damaged(Option<LiveSegment>),
+}
+
+fn survey(storage: &dyn Storage, base: &Manifest, record: &SegmentRecord) -> Result<Survey> {
+    let open = |record: &SegmentRecord| recovery::open_live(storage, base.index, record, None);
+    let bare = SegmentRecord {
+        deletes: None,
+        ..*record
+    };
+    let segment = match open(&bare) {
+        Ok(live) => live,
+        Err(error) => return damaged(error).map(|()| Survey::Damaged(None)),
+    };
+    let with_deletes = open(record);
+    if let Err(error) = segment.segment().verify() {
+        damaged(error)?;
+        return Ok(Survey::Damaged(Some(with_deletes.unwrap_or(segment))));
+    }
+    match with_deletes {
+        Ok(live) => Ok(Survey::Whole(live)),
+        Err(error) => damaged(error).map(|()| Survey::WithoutDeletes(segment.segment().clone())),
+    }
+}
+
+/// Damage is what is being repaired; any other error ends the repair.
+fn damaged(error: Error) -> Result<()> {
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }
+}
+
+fn newest_manifest(
+    storage: &dyn Storage,
+    names: &[String],
+    repair: &mut Repair,
+) -> Result<Manifest> {
+    let mut newest_error = None;
+    for commit in commit::commits(names) {
+        match recovery::read_manifest(storage, commit) {
+            Ok(manifest) => return Ok(manifest),
+            Err(error) => {
+                let first = newest_error.take();
+                let error_kind = error.kind();
+                newest_error = Some(first.unwrap_or(error));
+                if !matches!(error_kind, ErrorKind::Corrupt | ErrorKind::NotFound) {
+                    break;
+                }
+                repair.given_up_commits.push(commit);
+            }
+        }
+    }
+    Err(newest_error.unwrap_or_else(|| recovery::absent(storage)))
+}

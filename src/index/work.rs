@@ -1,0 +1,482 @@
+//! What a writer has done since the last commit: documents in memory, segments written but not yet
+//! named by a manifest, deletes not yet written. Dropping it is a rollback.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    commit::{self, Failure},
+    config::{Config, Merging},
+    merge_policy::{self, SegmentSize},
+    recovery,
+    state::State,
+};
+use crate::{
+    error::{Error, Result},
+    format::{
+        DeletesRecord, FileIdentity, FileKind, FileName, FileRecord, FileWriter, IndexId, Manifest,
+        ManifestConfig, SegmentRecord,
+    },
+    id::{CommitId, DocId, SegmentId},
+    progress::Progress,
+    quantize::Scale,
+    search::{Collection, Filter},
+    segment::{
+        Deletes, DocKey, Document, LiveSegment, Order, Schema, SegmentOptions, SegmentSummary,
+        StatisticsKept, merge_segments, postings::Layout, write_segment,
+    },
+    sparse::SparseVector,
+    storage::{Storage, WriteFile},
+};
+
+/// A first commit of fewer documents than this has hardly seen the largest weight.
+const REPRESENTATIVE: usize = 1000;
+
+/// Documents are written out when they fill one part in this many of the memory budget: inverting
+/// them takes about as much again, and a merge may follow.
+const BUFFER_SHARE: usize = 3;
+
+/// Everything since the last commit.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) parts: Vec<Part>,
+    pub(super) schema: Schema,
+    pub(super) weight_limit: Option<f32>,
+    pub(super) saturated_weights: u64,
+    pub(super) next_segment: SegmentId,
+    /// Whether a commit would change anything.
+    pub(super) is_changed: bool,
+    buffer: Buffer,
+}
+
+/// A segment that the next commit will name, unless all of it is deleted.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// With the deletes as they were last written.
+    pub(super) record: SegmentRecord,
+    pub(super) live: LiveSegment,
+    has_new_deletes: bool,
+}
+
+/// Documents in memory, by the place where they were added; `None` where one was replaced or
+/// deleted since.
+#[derive(Debug, Default)]
+struct Buffer {
+    documents: Vec<Option<Document>>,
+    places: HashMap<DocKey, usize>,
+    bytes: usize,
+}
+
+/// What all files of one index are written with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) storage: &'a dyn Storage,
+    pub(super) config: &'a Config,
+    pub(super) index: IndexId,
+    pub(super) statistics: StatisticsKept,
+}
+
+impl Work {
+    /// Nothing yet, after `state`. No segment number below `next_segment` is used.
+    pub(super) fn after(state: &State, next_segment: SegmentId) -> Work {
+        let records = state.manifest.segments.iter();
+        let parts = records.zip(&state.segments).map(|(record, live)| Part {
+            record: *record,
+            live: live.clone(),
+            has_new_deletes: false,
+        });
+        Work {
+            parts: parts.collect(),
+            schema: state.schema.clone(),
+            weight_limit: state.manifest.config.weight_limit,
+            saturated_weights: state.manifest.saturated_weights,
+            next_segment: state.manifest.next_segment.max(next_segment),
+            is_changed: false,
+            buffer: Buffer::default(),
+        }
+    }
+
+    /// Adds a document that was checked, in the place of an older one of its key.
+    pub(super) fn upsert(&mut self, document: Document) -> Result<()> {
+        self.schema.learn(&document)?;
+        self.delete(document.key())?;
+        self.buffer.add(document);
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// Deletes the document of a key and says whether there was one.
+    pub(super) fn delete(&mut self, key: &DocKey) -> Result<bool> {
+        if self.buffer.remove(key) {
+            return Ok(true);
+        }
+        for part in &mut self.parts {
+            if let Some(doc) = part.live.find(key.as_bytes())? {
+                part.delete(&[doc])?;
+                self.is_changed = true;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Deletes every document that `filter` matches and says how many there were.
+    pub(super) fn delete_matching(&mut self, filter: &Filter) -> Result<u64> {
+        filter.check(&self.schema)?;
+        let segments: Vec<LiveSegment> = self.parts.iter().map(|part| part.live.clone()).collect();
+        let collection = Collection {
+            segments: &segments,
+            schema: &self.schema,
+            scale: Scale::new(self.weight_limit.unwrap_or(1.0))?,
+        };
+        let matching = collection.matching(filter)?;
+        drop(segments);
+        let mut count = 0;
+        for (part, docs) in self.parts.iter_mut().zip(matching) {
+            part.delete(&docs)?;
+            count += docs.len() as u64;
+        }
+        count += self.buffer.remove_matching(filter);
+        self.is_changed |= count > 0;
+        Ok(count)
+    }
+
+    /// Whether the documents in memory are due to be written.
+    pub(super) fn is_full(&self, config: &Config) -> bool {
+        self.buffer.bytes >= config.memory_budget / BUFFER_SHARE
+            || self.buffer.documents.len() >= DocId(u32::MAX).index()
+    }
+
+    /// Writes the documents in memory as a segment.
+    pub(super) fn flush(&mut self, target: Target<'_>) -> Result<(), Failure> {
+        let documents = self.buffer.take();
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let limit = *self
+            .weight_limit
+            .get_or_insert_with(|| weight_limit(documents.iter()));
+        let options = target.options(limit).map_err(Failure::Abandoned)?;
+        self.add_part(target, |file| {
+            write_segment(&documents, &options, file, &mut Progress::none())
+        })
+    }
+
+    /// Drops the segments that are deleted as a whole.
+    pub(super) fn drop_empty(&mut self) {
+        self.parts.retain(|part| part.live.live_count() > 0);
+    }
+
+    /// Merges what the policy says, until it says no more.
+    pub(super) fn merge(
+        &mut self,
+        target: Target<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Failure> {
+        self.drop_empty();
+        let sizes: Vec<SegmentSize> = self.parts.iter().map(Part::size).collect();
+        match merge_policy::candidates(&sizes).as_slice() {
+            [] => Ok(()),
+            chosen => self.merge_parts(target, chosen, progress),
+        }
+    }
+
+    /// Merges everything into one segment, laid out as well as it can be.
+    pub(super) fn merge_all(
+        &mut self,
+        target: Target<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Failure> {
+        self.drop_empty();
+        if self.parts.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<usize> = (0..self.parts.len()).collect();
+        self.merge_parts(target, &all, progress)
+    }
+
+    /// Writes the deletes of all segments that have new ones, as of `commit`.
+    pub(super) fn write_deletes(
+        &mut self,
+        target: Target<'_>,
+        commit: CommitId,
+    ) -> Result<(), Failure> {
+        for part in self.parts.iter_mut().filter(|part| part.has_new_deletes) {
+            let Some(deletes) = part.live.deletes() else {
+                continue;
+            };
+            let name = FileName::Deletes(part.record.id, commit);
+            let kind = FileKind::Deletes;
+            let file = target.write(name, kind, part.record.id, |mut file| {
+                deletes.write(&mut file)?;
+                file.finish().map(|(file, _)| (file, ()))
+            })?;
+            part.record.deletes = Some(DeletesRecord {
+                commit,
+                file: file.0,
+                count: deletes.len(),
+            });
+            part.has_new_deletes = false;
+        }
+        Ok(())
+    }
+
+    /// What the next commit after `base` will be.
+    pub(super) fn next_state(&self, base: &Manifest, commit: CommitId) -> Result<State> {
+        let mut config = base.config.clone();
+        config.weight_limit = self.weight_limit;
+        let manifest = Manifest {
+            index: base.index,
+            commit,
+            previous: base.commit,
+            config,
+            next_segment: self.next_segment,
+            saturated_weights: self.saturated_weights,
+            segments: self.parts.iter().map(|part| part.record).collect(),
+        };
+        let live = self.parts.iter().map(|part| part.live.clone());
+        State::new(manifest, live.collect())
+    }
+
+    /// Deletes from a segment whose deletes were lost what later segments have replaced.
+    pub(super) fn delete_replaced(&mut self, id: SegmentId) -> Result<()> {
+        let Some(at) = self.parts.iter().position(|part| part.record.id == id) else {
+            return Ok(());
+        };
+        let segment = self.parts[at].live.segment().clone();
+        let mut replaced = Vec::new();
+        for doc in (0..segment.doc_count()).map(DocId) {
+            let key = segment.key(doc)?;
+            for (other, part) in self.parts.iter().enumerate() {
+                if other != at && part.live.find(key.as_bytes())?.is_some() {
+                    replaced.push(doc);
+                    break;
+                }
+            }
+        }
+        self.parts[at].delete(&replaced)
+    }
+
+    fn merge_parts(
+        &mut self,
+        target: Target<'_>,
+        chosen: &[usize],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Failure> {
+        let inputs: Vec<LiveSegment> = chosen
+            .iter()
+            .map(|at| self.parts[*at].live.clone())
+            .collect();
+        let live: u64 = inputs.iter().map(|live| u64::from(live.live_count())).sum();
+        if live > u64::from(u32::MAX) {
+            return Ok(());
+        }
+        let limit = self.weight_limit.unwrap_or(1.0);
+        let mut options = target.options(limit).map_err(Failure::Abandoned)?;
+        if live >= target.config.ordered_from {
+            options.layout = Layout::Blocks;
+            options.order = Order::Similarity;
+        }
+        options.threads = target.config.threads;
+        // Counted when they were first written.
+        let saturated = self.saturated_weights;
+        self.add_part(target, |file| {
+            merge_segments(&inputs, &options, file, progress)
+        })?;
+        self.saturated_weights = saturated;
+        let mut at = 0;
+        self.parts.retain(|_| {
+            at += 1;
+            !chosen.contains(&(at - 1))
+        });
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// Writes a new segment and opens it.
+    fn add_part(
+        &mut self,
+        target: Target<'_>,
+        write: impl FnOnce(FileWriter) -> Result<(Box<dyn WriteFile>, SegmentSummary)>,
+    ) -> Result<(), Failure> {
+        let id = self.next_segment;
+        // Also when this fails: a name is never used twice.
+        self.next_segment = after(id.0).map(SegmentId).map_err(Failure::Abandoned)?;
+        let name = FileName::Segment(id);
+        let (file, summary) = target.write(name, FileKind::Segment, id, write)?;
+        let record = SegmentRecord {
+            id,
+            file,
+            doc_count: summary.doc_count,
+            deletes: None,
+        };
+        let live = recovery::open_live(target.storage, target.index, &record, None)
+            .map_err(Failure::Abandoned)?;
+        self.saturated_weights = self
+            .saturated_weights
+            .saturating_add(summary.saturated_count);
+        self.parts.push(Part {
+            record,
+            live,
+            has_new_deletes: false,
+        });
+        Ok(())
+    }
+}
+
+impl Part {
+    fn delete(&mut self, docs: &[DocId]) -> Result<()> {
+        if docs.is_empty() {
+            return Ok(());
+        }
+        let segment = self.live.segment().clone();
+        // Given up first, so that a set nobody else holds is added to in place.
+        let before = self.live.deletes().cloned();
+        self.live = LiveSegment::new(segment.clone(), None);
+        let mut deletes: Deletes = before.map(Arc::unwrap_or_clone).unwrap_or_default();
+        let mut added = docs.iter().map(|doc| deletes.add(&segment, *doc));
+        let result = added.try_for_each(|added| added.map(drop));
+        let deletes = (deletes.len() > 0).then(|| Arc::new(deletes));
+        self.live = LiveSegment::new(segment, deletes);
+        self.has_new_deletes = true;
+        result
+    }
+
+    fn size(&self) -> SegmentSize {
+        let live = self.live.live_count();
+        SegmentSize {
+            live,
+            deleted: self.live.segment().doc_count().saturating_sub(live),
+        }
+    }
+}
+
+impl Buffer {
+    fn add(&mut self, document: Document) {
+        self.bytes += document.memory_len();
+        self.places
+            .insert(document.key().clone(), self.documents.len());
+        self.documents.push(Some(document));
+    }
+
+    fn remove(&mut self, key: &DocKey) -> bool {
+        let place = self.places.remove(key);
+        let removed = place.and_then(|place| self.documents.get_mut(place)?.take());
+        if let Some(document) = &removed {
+            self.bytes -= document.memory_len();
+        }
+        removed.is_some()
+    }
+
+    fn remove_matching(&mut self, filter: &Filter) -> u64 {
+        let matching: Vec<DocKey> = self
+            .documents
+            .iter()
+            .flatten()
+            .filter(|document| filter.matches(document))
+            .map(|document| document.key().clone())
+            .collect();
+        for key in &matching {
+            self.remove(key);
+        }
+        matching.len() as u64
+    }
+
+    fn take(&mut self) -> Vec<Document> {
+        let buffer = std::mem::take(self);
+        buffer.documents.into_iter().flatten().collect()
+    }
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn new(
+        storage: &'a dyn Storage,
+        config: &'a Config,
+        manifest: &Manifest,
+    ) -> Target<'a> {
+        Target {
+            storage,
+            config,
+            index: manifest.index,
+            statistics: match manifest.config.keeps_statistics {
+                true => StatisticsKept::OwnTerms,
+                false => StatisticsKept::None,
+            },
+        }
+    }
+
+    fn options(&self, weight_limit: f32) -> Result<SegmentOptions> {
+        let mut options = SegmentOptions::new(Scale::new(weight_limit)?);
+        options.statistics = self.statistics;
+        Ok(options)
+    }
+
+    /// Writes a file whole and durably, and says what the manifest should remember of it.
+    pub(super) fn write<T>(
+        &self,
+        name: FileName,
+        kind: FileKind,
+        number: SegmentId,
+        write: impl FnOnce(FileWriter) -> Result<(Box<dyn WriteFile>, T)>,
+    ) -> Result<(FileRecord, T), Failure> {
+        let identity = FileIdentity {
+            kind,
+            index: self.index,
+            number: number.0,
+        };
+        let name = name.to_string();
+        let written = self
+            .storage
+            .create(&name)
+            .and_then(|file| FileWriter::new(file, identity))
+            .and_then(write);
+        let (file, summary) = written.map_err(|error| {
+            // The next writer removes it otherwise.
+            let _ = self.storage.remove(&name);
+            Failure::Abandoned(error)
+        })?;
+        commit::finish(file, self.config.durability).map_err(Failure::Unsynced)?;
+        let bytes = self.storage.open(&name).map_err(Failure::Abandoned)?;
+        Ok((recovery::record_of(&bytes), summary))
+    }
+
+    pub(super) fn merges_at_commit(&self) -> bool {
+        self.config.merging == Merging::AtCommit
+    }
+}
+
+/// The weight of the largest impact, from the first documents of an index.
+pub(super) fn weight_limit<'a>(documents: impl ExactSizeIterator<Item = &'a Document>) -> f32 {
+    let is_small = documents.len() < REPRESENTATIVE;
+    let weights = documents.flat_map(|document| document.vector().weights());
+    let heaviest = weights.copied().fold(0.0, f32::max);
+    let limit = if is_small { heaviest * 2.0 } else { heaviest };
+    match limit {
+        limit if limit < f32::MIN_POSITIVE => 1.0,
+        limit => limit.min(f32::MAX),
+    }
+}
+
+/// Refuses terms that the index's encoder does not have.
+pub(super) fn check_terms(config: &ManifestConfig, document: &Document) -> Result<()> {
+    let Some(count) = config.term_count else {
+        return Ok(());
+    };
+    let vectors = [Some(&document.vector), document.full_vector.as_ref()];
+    let last = |vector: &SparseVector| vector.terms().last().copied();
+    match vectors.into_iter().flatten().filter_map(last).max() {
+        Some(term) if term.get() >= count => Err(Error::invalid(
+            format!("terms of document `{}`", document.key()),
+            format!("ids below the index's term count, {count}"),
+            term.to_string(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The next number; a file that carries the last one there is was not written by this library.
+pub(super) fn after(number: u64) -> Result<u64> {
+    number.checked_add(1).ok_or_else(|| {
+        let expected = "a number below the largest there is";
+        Error::corrupt("the directory", "file name", 0, expected, number)
+    })
+}

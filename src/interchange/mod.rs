@@ -1,0 +1,41 @@
+//! Formats that other tools speak: vectors and ground truth of the Big-ANN sparse track.
+//!
+//! ```
+//! use sparsely::{SparseVector, interchange::{self, CsrFile}};
+//! let path = std::env::temp_dir().join(format!("sparsely-doc-{}.csr", std::process::id()));
+//! let vectors = [SparseVector::new([(3, 0.5), (7, 1.5)])?, SparseVector::default()];
+//! interchange::write_csr(&path, 10, vectors.iter())?;
+//! let file = CsrFile::open(&path)?;
+//! assert_eq!((file.len(), file.term_count()), (2, 10));
+//! let read: Vec<SparseVector> = file.vectors()?.collect::<Result<_, _>>()?;
+//! assert_eq!(read, vectors);
+//! # std::fs::remove_file(path).unwrap();
+//! # Ok::<(), sparsely::Error>(())
+//! ```
+
+mod csr;
+mod ground_truth;
+
+pub use self::{
+    csr::{CsrFile, CsrVectors, write_csr},
+    ground_truth::GroundTruth,
+};
+
+use std::{io, path::Path};
+
+use crate::error::Error;
+
+/// Bytes that break a format, which callers meet as refused input: the file is theirs.
+#[cold]
+fn refused(path: &Path, what: &str, expected: impl Into<String>, found: impl ToString) -> Error {
+    Error::invalid(
+        format!("{}: {what}", path.display()),
+        expected,
+        found.to_string(),
+    )
+}
+
+#[cold]
+fn unreadable(path: &Path, source: io::Error) -> Error {
+    Error::io("read", path, source)
+}

@@ -1,0 +1,101 @@
+//! Windowed accumulation: every posting of the query, window by window, into an array of scores.
+//!
+//! The cost is that of reading the postings, whatever the query, `k` or filter: the bound on all
+//! other ways. Windows that hold no allowed document, or whose heaviest impacts cannot reach the
+//! threshold, are left out.
+
+use super::{
+    postings::SegmentQuery,
+    scratch::{QueryLists, Scratch},
+    top_k::TopK,
+};
+use crate::{id::DocId, segment::postings::windows::WindowsView};
+
+/// What a `u16` can address.
+const SCORES_LEN: usize = 1 << 16;
+
+/// Scores that share one comparison with the threshold.
+const GROUP: usize = 64;
+
+pub(super) fn search(
+    view: &WindowsView<'_>,
+    query: &SegmentQuery<'_>,
+    top: &mut TopK,
+    scratch: &mut Scratch,
+) {
+    let Scratch { scores, lists, .. } = scratch;
+    scores.resize(SCORES_LEN, 0);
+    let Some(scores) = scores.first_chunk_mut::<SCORES_LEN>() else {
+        return;
+    };
+    lists.clear();
+    for &(term, weight) in query.query.terms() {
+        let range = view.lists(term);
+        if !range.is_empty() {
+            lists.push(QueryLists {
+                weight: u32::from(weight),
+                next: range.start,
+                end: range.end,
+            });
+        }
+    }
+    for window in 0..view.window_count() {
+        let docs = view.documents(window);
+        let bound = bound(view, window, lists);
+        if bound >= top.threshold() && query.allowed.any_in(docs.clone()) {
+            scores[..docs.len()].fill(0);
+            for list in lists.iter().filter(|list| has(view, list, window)) {
+                let (places, impacts) = view.postings(list.next);
+                add(places, impacts, list.weight, scores);
+            }
+            offer(docs.start, &scores[..docs.len()], query, top);
+        }
+        for list in lists.iter_mut() {
+            if has(view, list, window) {
+                list.next += 1;
+            }
+        }
+    }
+}
+
+fn has(view: &WindowsView<'_>, list: &QueryLists, window: u32) -> bool {
+    list.next < list.end && view.window(list.next) == window
+}
+
+/// What a document of the window can reach at most: impacts fall, so the first is the heaviest.
+fn bound(view: &WindowsView<'_>, window: u32, lists: &[QueryLists]) -> u32 {
+    let heaviest = lists
+        .iter()
+        .filter(|list| has(view, list, window))
+        .map(|list| {
+            let impact = view.postings(list.next).1.first();
+            list.weight * u32::from(impact.copied().unwrap_or(0))
+        });
+    heaviest.fold(0, u32::saturating_add)
+}
+
+/// `scores[places[i]] += weight * impacts[i]`.
+///
+/// A score of true postings fits `u32` (see [`QUERY_TERMS_MAX`](crate::quantize)); damaged lists
+/// that repeat a document may wrap, which is as wrong as any other number.
+fn add(places: &[[u8; 2]], impacts: &[u8], weight: u32, scores: &mut [u32; SCORES_LEN]) {
+    for (place, &impact) in places.iter().zip(impacts) {
+        let score = &mut scores[usize::from(u16::from_le_bytes(*place))];
+        *score = score.wrapping_add(weight * u32::from(impact));
+    }
+}
+
+fn offer(first: u32, scores: &[u32], query: &SegmentQuery<'_>, top: &mut TopK) {
+    let mut threshold = top.threshold();
+    for (base, group) in (first..).step_by(GROUP).zip(scores.chunks(GROUP)) {
+        if group.iter().fold(0, |most, &score| most.max(score)) < threshold {
+            continue;
+        }
+        for (doc, &score) in (base..).zip(group) {
+            if score >= threshold && query.allowed.contains(DocId(doc)) {
+                top.push(score, query.rank(DocId(doc)), DocId(doc));
+                threshold = top.threshold();
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Search: queries over the live segments of a snapshot.
+//!
+//! Every way of searching returns the same total order: score falling, then key bytes rising,
+//! whatever segments the documents lie in. [`Searcher`] is the seam to other back ends;
+//! [`Exhaustive`] is the oracle that the fast ways must equal; [`Federated`] asks several
+//! searchers as one.
+
+mod accumulate;
+mod admit;
+mod batch;
+mod collection;
+pub(crate) mod doc_set;
+
+mod exhaustive;
+mod explain;
+mod federated;
+mod filter;
+mod hits;
+pub(crate) mod postings;
+mod pruned;
+mod query;
+pub(crate) mod scratch;
+pub(crate) mod top_k;
+
+pub(crate) use self::collection::Collection;
+pub use self::{
+    exhaustive::Exhaustive,
+    explain::{Explanation, Origin, TermExplanation},
+    federated::Federated,
+    filter::Filter,
+    hits::{Hit, Hits},
+    query::{Approximation, Mode, Pruning, Query},
+    scratch::Scratch,
+};
+use crate::{error::Result, segment::DocKey, statistics::Statistics};
+
+/// Answers queries: an index's snapshot, the exhaustive oracle, several searchers as one, or a
+/// back end that lives elsewhere.
+pub trait Searcher: Send + Sync {
+    /// The best documents, with working memory that is kept between queries: one
+    /// [`Scratch`] per thread.
+    ///
+    /// # Errors
+    /// When the query breaks a limit or its filter does not fit the fields; when what is read is
+    /// damaged.
+    fn search_with(&self, query: &Query, scratch: &mut Scratch) -> Result<Hits>;
+
+    /// Takes the score of the document `key` apart.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such document;
+    /// otherwise as [`Searcher::search_with`].
+    fn explain(&self, query: &Query, key: &DocKey) -> Result<Explanation>;
+
+    /// What the collection's encoder may want to know of it.
+    fn statistics(&self) -> &dyn Statistics;
+
+    /// The best documents.
+    ///
+    /// # Errors
+    /// As [`Searcher::search_with`].
+    fn search(&self, query: &Query) -> Result<Hits> {
+        self.search_with(query, &mut Scratch::new())
+    }
+
+    /// Answers all of `queries`, in their order, on this thread and up to `threads - 1` more,
+    /// which end before this returns.
+    ///
+    /// # Errors
+    /// As [`Searcher::search_with`], for the first query that fails.
+    fn search_batch(&self, queries: &[Query], threads: usize) -> Result<Vec<Hits>> {
+        batch::search(self, queries, threads)
+    }
+}
+
+#[cfg(test)]
+mod tests;

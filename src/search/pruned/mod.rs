@@ -1,0 +1,178 @@
+//! Exact top-k over blocks: look only at blocks that could hold a result.
+//!
+//! 1. *Plan*: scale weights so that the sum of all bounds of a block fits `u16`.
+//! 2. *Bounds*: add up the bounds of every block, tile by tile so that sums stay in the first-level
+//!    cache; note the largest of every line of 128 blocks.
+//! 3. *Seed*: score the best block of the best lines, which gives a threshold near the final one.
+//! 4. *Visit*: score the blocks whose bound reaches the threshold, best first, until none is left.
+//!
+//! Why this is exact: a block's sum is at least the scaled score of each of its documents (codes,
+//! units and products are all rounded up, the threshold down), so a block left out holds only
+//! documents below the threshold; ties with it are kept, and [`TopK`] decides them by rank.
+
+mod bounds;
+mod plan;
+mod score;
+
+use self::{plan::Plan, score::Scorer};
+use super::{
+    doc_set::DocSet,
+    postings::{Effort, Proof, SegmentQuery},
+    scratch::Scratch,
+    top_k::TopK,
+};
+use crate::{
+    id::DocId,
+    segment::postings::blocks::{BLOCK_LEN, BlocksView, LINE_BLOCKS},
+    simd::Sums,
+};
+
+/// Working memory of this searcher.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    terms: Vec<plan::Term>,
+    sums: Vec<Sums>,
+    /// Largest sum of each line.
+    most: Vec<u16>,
+    /// Blocks to visit: bound in the upper half, block in the lower.
+    candidates: Vec<u64>,
+}
+
+/// Blocks that are scored for a threshold before any is left out, for k = 10 and below; 16 and 64
+/// are equal within noise.
+const SEEDS: usize = 16;
+
+/// One more seed for so many results: fewer than `k` scored documents give no threshold at all, and
+/// then every block is a candidate.
+const RESULTS_PER_SEED: usize = 4;
+
+/// Blocks of a small set of allowed documents up to which their bounds are added up one by one.
+const FEW_BLOCKS: usize = 512;
+
+pub(super) fn search(
+    view: &BlocksView<'_>,
+    query: &SegmentQuery<'_>,
+    top: &mut TopK,
+    scratch: &mut Scratch,
+) -> Proof {
+    let level = scratch.level();
+    let Memory {
+        terms,
+        sums,
+        most,
+        candidates,
+    } = &mut scratch.pruned;
+    let Some(plan) = Plan::new(view, query, terms) else {
+        return Proof::Exact;
+    };
+    let scorer = Scorer::new(view, query, &plan, level);
+    candidates.clear();
+    if let DocSet::Few(docs) = query.allowed
+        && docs.len() <= FEW_BLOCKS
+    {
+        let cut = plan.cut(top.threshold());
+        let blocks = docs.chunk_by(|a, b| a.0 / BLOCK_LEN == b.0 / BLOCK_LEN);
+        for block in blocks.map(|docs| docs[0].0 / BLOCK_LEN) {
+            let bound = plan.bound(view, block);
+            if block < view.block_count() && bound >= cut {
+                candidates.push(u64::from(bound) << 32 | u64::from(block));
+            }
+        }
+    } else {
+        bounds::add_up(view, &plan, query.allowed, level, sums, most);
+        let seeds = SEEDS + top.k() / RESULTS_PER_SEED;
+        if seeds <= most.len() / 2 {
+            seed(&scorer, seeds, sums, most, candidates, top);
+        }
+        collect(&plan, level, sums, most, candidates, top);
+        thin_out(&scorer, seeds, candidates, top);
+    }
+    candidates.sort_unstable_by(|a, b| b.cmp(a));
+    scorer.visit(candidates, query.effort, top)
+}
+
+/// Scores the best block of the best lines and strikes them off the sums.
+fn seed(
+    scorer: &Scorer<'_>,
+    seeds: usize,
+    sums: &mut [Sums],
+    most: &[u16],
+    candidates: &mut Vec<u64>,
+    top: &mut TopK,
+) {
+    let least = u64::from(scorer.cut(top.threshold())) << 32;
+    let lines = (0_u64..)
+        .zip(most)
+        .map(|(line, &most)| u64::from(most) << 32 | line);
+    candidates.extend(lines.filter(|&line| line >= least));
+    if candidates.len() > seeds {
+        candidates.select_nth_unstable_by(seeds - 1, |a, b| b.cmp(a));
+        candidates.truncate(seeds);
+    }
+    candidates.sort_unstable_by(|a, b| b.cmp(a));
+    for candidate in candidates.iter_mut() {
+        let (bound, line) = halves(*candidate);
+        let best = sums
+            .get(line as usize)
+            .and_then(|sums| sums.iter().position(|&sum| u32::from(sum) == bound));
+        *candidate = u64::from(bound) << 32 | u64::from(line * LINE_BLOCKS);
+        if let (Some(best), Some(sums)) = (best, sums.get_mut(line as usize)) {
+            sums[best] = 0;
+            *candidate += best as u64;
+        }
+    }
+    scorer.visit(candidates, Effort::Exact, top);
+    candidates.clear();
+}
+
+/// Collects the blocks whose sum reaches the threshold.
+fn collect(
+    plan: &Plan<'_>,
+    level: crate::simd::Level,
+    sums: &[Sums],
+    most: &[u16],
+    candidates: &mut Vec<u64>,
+    top: &TopK,
+) {
+    let cut = plan.cut(top.threshold());
+    let Ok(cut) = u16::try_from(cut) else {
+        return;
+    };
+    for ((line, sums), _) in (0..).zip(sums).zip(most).filter(|(_, most)| **most >= cut) {
+        for (half, mut found) in (0..).zip(level.at_least(sums, cut)) {
+            while found != 0 {
+                let cell = half * 64 + found.trailing_zeros();
+                let block = line * LINE_BLOCKS + cell;
+                let sum = sums.get(cell as usize).copied().unwrap_or(0);
+                candidates.push(u64::from(sum) << 32 | u64::from(block));
+                found &= found - 1;
+            }
+        }
+    }
+}
+
+/// Where seeds left many candidates (or there were too few lines to seed from), scores the best of
+/// them and drops those that the new threshold rules out, which is cheaper than sorting them all.
+fn thin_out(scorer: &Scorer<'_>, seeds: usize, candidates: &mut Vec<u64>, top: &mut TopK) {
+    if candidates.len() / 4 <= seeds {
+        return;
+    }
+    candidates.select_nth_unstable_by(seeds, |a, b| b.cmp(a));
+    if let Some(best) = candidates.get_mut(..seeds) {
+        best.sort_unstable_by(|a, b| b.cmp(a));
+        scorer.visit(best, Effort::Exact, top);
+    }
+    let cut = scorer.cut(top.threshold());
+    candidates.drain(..seeds);
+    candidates.retain(|&candidate| halves(candidate).0 >= cut);
+}
+
+fn halves(both: u64) -> (u32, u32) {
+    let low = u32::try_from(both & u64::from(u32::MAX)).unwrap_or(0);
+    (u32::try_from(both >> 32).unwrap_or(0), low)
+}
+
+/// The first document of a block.
+fn first_doc(block: u32) -> DocId {
+    DocId(block.saturating_mul(BLOCK_LEN))
+}

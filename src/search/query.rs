@@ -1,0 +1,208 @@
+//! What a caller asks: a vector, how many results, and under which conditions.
+
+use super::filter::Filter;
+use crate::{id::TermId, segment::Document, sparse::SparseVector};
+
+/// How sure an answer must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The same results as scoring every document, found faster. The default.
+    #[default]
+    Exact,
+    /// Perhaps not all of the best, for less work.
+    Approximate(Approximation),
+    /// Every document, one by one: slow, simple, and what the others are tested against.
+    Exhaustive,
+}
+
+/// How far an approximate answer may go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Approximation {
+    /// The share of the true results to find on average, above 0 and at most 1.
+    Recall(f32),
+    /// How many blocks of documents to score at most, in each segment.
+    Blocks(u32),
+}
+
+impl Default for Approximation {
+    /// A recall of 0.99.
+    fn default() -> Approximation {
+        Approximation::Recall(0.99)
+    }
+}
+
+/// How far queries and documents are pruned for the first of two steps.
+///
+/// ```
+/// use sparsely::{Document, Pruning, Query, SparseVector};
+/// let encoded = SparseVector::new((0..300).map(|term| (term, 1.0 + term as f32)))?;
+/// let document = Document::new("k", encoded.clone()).pruned(Pruning::SPLADE_CODE);
+/// assert_eq!(document.vector().len(), 100);
+/// let query = Query::new(encoded).pruned(Pruning::SPLADE_CODE);
+/// # Ok::<(), sparsely::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruning {
+    /// The heaviest terms of a query that find candidates.
+    pub query_terms: usize,
+    /// The heaviest terms of a document that are searched.
+    pub document_terms: usize,
+    /// How many candidates are rescored with the full vectors.
+    pub candidates: usize,
+}
+
+impl Pruning {
+    /// (10, 100) with full rescoring, as SPLADE-Code is served. A hundred candidates are rescored,
+    /// as in two-step SPLADE (arXiv 2404.13357, section 3).
+    pub const SPLADE_CODE: Pruning = Pruning {
+        query_terms: 10,
+        document_terms: 100,
+        candidates: 100,
+    };
+
+    /// (40, 400), as SPLARE prunes latents (arXiv 2603.13277, section 4).
+    pub const SPLARE: Pruning = Pruning {
+        query_terms: 40,
+        document_terms: 400,
+        candidates: 100,
+    };
+}
+
+/// A question: a sparse vector, the number of results, and conditions.
+///
+/// ```
+/// use sparsely::{Filter, Query, SparseVector};
+/// let vector = SparseVector::new([(7, 1.0), (9, 0.25)])?;
+/// let query = Query::new(vector).top(20).filter(Filter::equals("language", "rust"));
+/// # Ok::<(), sparsely::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub(crate) vector: SparseVector,
+    pub(crate) top: usize,
+    pub(crate) offset: usize,
+    pub(crate) least_score: Option<f32>,
+    pub(crate) filter: Option<Filter>,
+    pub(crate) mode: Mode,
+    pub(crate) keep: Option<usize>,
+    pub(crate) rescore: Option<usize>,
+    pub(crate) own_terms: Option<Vec<TermId>>,
+    pub(crate) fields: Vec<String>,
+}
+
+impl Query {
+    /// The ten best documents for `vector`, exactly.
+    #[must_use]
+    pub fn new(vector: SparseVector) -> Query {
+        Query {
+            vector,
+            top: 10,
+            offset: 0,
+            least_score: None,
+            filter: None,
+            mode: Mode::Exact,
+            keep: None,
+            rescore: None,
+            own_terms: None,
+            fields: Vec::new(),
+        }
+    }
+
+    /// How many results to return; 10 unless said. There may be fewer: a document that shares no
+    /// term with the query is no result. 0 asks for none, a huge number for all.
+    #[must_use]
+    pub fn top(mut self, k: usize) -> Query {
+        self.top = k;
+        self
+    }
+
+    /// How many of the best results to pass over, for the second page and later ones; 0 unless
+    /// said.
+    #[must_use]
+    pub fn offset(mut self, offset: usize) -> Query {
+        self.offset = offset;
+        self
+    }
+
+    /// Leaves out results of a score below `score`, in the units of [`Hit::score`](crate::Hit).
+    #[must_use]
+    pub fn least_score(mut self, score: f32) -> Query {
+        self.least_score = Some(score);
+        self
+    }
+
+    /// Admits only documents that `filter` matches. A second filter narrows the first.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Query {
+        self.filter = Some(match self.filter.take() {
+            None => filter,
+            Some(first) => Filter::and([first, filter]),
+        });
+        self
+    }
+
+    /// How sure the answer must be; [`Mode::Exact`] unless said.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Query {
+        self.mode = mode;
+        self
+    }
+
+    /// Searches with the `terms` heaviest terms of the vector only. Without
+    /// [`Query::rescore`] the shortened query is the query.
+    #[must_use]
+    pub fn keep(mut self, terms: usize) -> Query {
+        self.keep = Some(terms);
+        self
+    }
+
+    /// Finds this many candidates first (at least as many as results were asked for), with the
+    /// query as [`Query::keep`] shortens it, then ranks them by the full query and, where a
+    /// document has one, its [full vector](crate::Document::full_vector).
+    #[must_use]
+    pub fn rescore(mut self, candidates: usize) -> Query {
+        self.rescore = Some(candidates);
+        self
+    }
+
+    /// [`Query::keep`] and [`Query::rescore`] in the measures of a preset.
+    #[must_use]
+    pub fn pruned(self, pruning: Pruning) -> Query {
+        self.keep(pruning.query_terms).rescore(pruning.candidates)
+    }
+
+    /// Says which terms stand in the query's own text, so that an
+    /// [explanation](crate::Searcher::explain) can tell them from those that came by expansion.
+    #[must_use]
+    pub fn own_terms(mut self, terms: impl IntoIterator<Item = TermId>) -> Query {
+        self.own_terms = Some(terms.into_iter().collect());
+        self
+    }
+
+    /// Names fields whose values each [`Hit`](crate::Hit) should carry.
+    #[must_use]
+    pub fn fields<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Query {
+        self.fields = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The vector as it was given.
+    #[must_use]
+    pub fn vector(&self) -> &SparseVector {
+        &self.vector
+    }
+}
+
+impl Document {
+    /// Searches the heaviest terms only, as `pruning` says, and keeps the whole vector for
+    /// rescoring, unless a [full vector](Document::full_vector) was given already.
+    #[must_use]
+    pub fn pruned(mut self, pruning: Pruning) -> Document {
+        let pruned = self.vector.keep(pruning.document_terms);
+        let full = std::mem::replace(&mut self.vector, pruned);
+        self.full_vector.get_or_insert(full);
+        self
+    }
+}

@@ -1,0 +1,90 @@
+//! Bytes per document, of any length: one section of bytes, one of where each document's begin.
+
+use std::sync::Arc;
+
+use super::part::{Part, index};
+use crate::{
+    bytes::Reader,
+    error::Result,
+    format::{FileView, FileWriter, SectionId},
+    id::DocId,
+};
+
+/// Reads what [`ListsWriter`] wrote.
+#[derive(Clone, Debug)]
+pub(super) struct Lists {
+    bytes: Part,
+    starts: Part,
+}
+
+impl Lists {
+    /// Both sections, or neither.
+    pub(super) fn open(
+        view: &Arc<FileView>,
+        [bytes, starts]: [SectionId; 2],
+        doc_count: u32,
+    ) -> Result<Option<Lists>> {
+        let Some(bytes) = Part::optional(view, bytes)? else {
+            return Ok(None);
+        };
+        let starts = Part::required(view, starts)?;
+        starts.check_len(8 * (u64::from(doc_count) + 1))?;
+        Ok(Some(Lists { bytes, starts }))
+    }
+
+    pub(super) fn reader(&self, doc: DocId) -> Result<Reader<'_>> {
+        let start = self.starts.u64(0, doc.0)?;
+        let end = self.starts.u64(8, doc.0)?;
+        self.bytes.reader(start, end)
+    }
+
+    pub(super) fn bytes(&self, doc: DocId) -> Result<&[u8]> {
+        let start = self.starts.u64(0, doc.0)?;
+        let end = self.starts.u64(8, doc.0)?;
+        self.bytes.slice(start, end)
+    }
+
+    /// The documents' bytes follow one another and fill the section.
+    pub(super) fn verify(&self, doc_count: u32) -> Result<()> {
+        let mut last = 0;
+        for doc in 0..=doc_count {
+            let start = self.starts.u64(0, doc)?;
+            if start < last || (doc == 0 && start != 0) {
+                let expected = format_args!("a start from {last} on");
+                return Err(self.starts.corrupt(8 * index(doc), expected, start));
+            }
+            last = start;
+        }
+        self.bytes.check_len(last)
+    }
+}
+
+/// Writes the bytes of each document in turn.
+pub(super) struct ListsWriter {
+    starts_id: SectionId,
+    starts: Vec<u8>,
+}
+
+impl ListsWriter {
+    pub(super) fn begin(
+        [bytes, starts]: [SectionId; 2],
+        file: &mut FileWriter,
+    ) -> Result<ListsWriter> {
+        file.begin(bytes)?;
+        Ok(ListsWriter {
+            starts_id: starts,
+            starts: 0_u64.to_le_bytes().to_vec(),
+        })
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8], file: &mut FileWriter) -> Result<()> {
+        file.write(bytes)?;
+        self.starts
+            .extend_from_slice(&file.section_len().to_le_bytes());
+        Ok(())
+    }
+
+    pub(super) fn finish(self, file: &mut FileWriter) -> Result<()> {
+        file.section(self.starts_id, &self.starts)
+    }
+}

@@ -1,0 +1,63 @@
+//! The order is a permutation, depends on documents alone, and puts like to like.
+
+use super::*;
+use crate::{
+    error::ErrorKind,
+    segment::postings::testing::{corpus, vector},
+};
+
+fn order(docs: &[crate::quantize::ImpactVector], threads: usize) -> Vec<u32> {
+    by_similarity(&docs, threads, &mut Progress::none()).unwrap()
+}
+
+#[test]
+fn every_document_appears_once_whatever_the_threads() {
+    for count in [0, 1, 8, 9, 16, 17, 100, 513, 5000] {
+        let docs = corpus(count, 200, u64::from(count));
+        let one = order(&docs, 1);
+        let mut sorted = one.clone();
+        sorted.sort_unstable();
+        assert!(sorted.into_iter().eq(0..count), "{count}");
+        assert_eq!(one, order(&docs, 3), "{count}");
+    }
+}
+
+#[test]
+fn documents_of_a_topic_come_together() {
+    // Ten topics without shared terms, documents dealt out in turn.
+    let docs: Vec<_> = (0..800_u32)
+        .map(|doc| {
+            let topic = doc % 10;
+            vector((0..12).map(|at| (topic * 100 + (doc * 7 + at * 5) % 40, 50)))
+        })
+        .collect();
+    let order = order(&docs, 1);
+    let blocks = order.chunks(8);
+    let pure = blocks.filter(|block| block.iter().all(|doc| doc % 10 == block[0] % 10));
+    assert!(pure.count() >= 90, "of 100 blocks");
+}
+
+#[test]
+fn documents_without_terms_are_no_trouble() {
+    let docs = vec![crate::quantize::ImpactVector::default(); 100];
+    assert_eq!(order(&docs, 2).len(), 100);
+}
+
+#[test]
+fn progress_can_cancel() {
+    let docs = corpus(20_000, 200, 3);
+    for threads in [1, 2] {
+        for after in [0, 3, 5] {
+            let mut calls = 0;
+            let mut report = |_| {
+                calls += 1;
+                match calls > after {
+                    true => std::ops::ControlFlow::Break(()),
+                    false => std::ops::ControlFlow::Continue(()),
+                }
+            };
+            let got = by_similarity(&&docs[..], threads, &mut Progress::new(&mut report));
+            assert_eq!(got.unwrap_err().kind(), ErrorKind::Cancelled);
+        }
+    }
+}

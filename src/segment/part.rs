@@ -1,0 +1,184 @@
+//! A section as its readers hold it: bytes of a shared file, read at places that are checked at
+//! every access, and the little numbers that several sections are made of.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    bytes::{Origin, Reader},
+    error::{Error, Result},
+    format::{FileView, SectionId},
+    id::DocId,
+};
+
+/// One section of a shared file.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    view: Arc<FileView>,
+    id: SectionId,
+    range: Range<usize>,
+}
+
+impl Part {
+    /// A section that must be there.
+    pub(super) fn required(view: &Arc<FileView>, id: SectionId) -> Result<Part> {
+        view.required(id)?;
+        Ok(Part {
+            view: Arc::clone(view),
+            id,
+            range: view.range(id).unwrap_or_default(),
+        })
+    }
+
+    /// A section, if the file has it.
+    pub(super) fn optional(view: &Arc<FileView>, id: SectionId) -> Result<Option<Part>> {
+        match view.has(id) {
+            true => Part::required(view, id).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.view
+            .bytes()
+            .get(self.range.clone())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// The bytes from `start` up to `end`, counted from the section's start.
+    pub(super) fn slice(&self, start: u64, end: u64) -> Result<&[u8]> {
+        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        range
+            .and_then(|(start, end)| self.bytes().get(start..end))
+            .ok_or_else(|| {
+                let at = usize::try_from(start).unwrap_or(usize::MAX);
+                let expected = format_args!("a range in {} bytes", self.len());
+                self.corrupt(at, expected, format_args!("{start} to {end}"))
+            })
+    }
+
+    /// A cursor over the bytes from `start` up to `end`.
+    pub(super) fn reader(&self, start: u64, end: u64) -> Result<Reader<'_>> {
+        let bytes = self.slice(start, end)?;
+        let mut origin = self.origin();
+        origin.start = origin.start.saturating_add(start);
+        Ok(Reader::new(bytes, origin))
+    }
+
+    /// Element `at` of an array of u32 that begins at `start`.
+    pub(super) fn u32(&self, start: u64, at: u32) -> Result<u32> {
+        let start = start + 4 * u64::from(at);
+        let bytes = self.slice(start, start + 4)?;
+        Ok(le_u32(bytes))
+    }
+
+    /// Element `at` of an array of u64 that begins at `start`.
+    pub(super) fn u64(&self, start: u64, at: u32) -> Result<u64> {
+        let start = start + 8 * u64::from(at);
+        let bytes = self.slice(start, start + 8)?;
+        Ok(le_u64(bytes))
+    }
+
+    pub(super) fn origin(&self) -> Origin<'_> {
+        Origin {
+            file: self.view.name(),
+            section: self.id.name,
+            start: self.range.start as u64,
+        }
+    }
+
+    /// Refuses a section of another length than its counts give.
+    pub(super) fn check_len(&self, expected: u64) -> Result<()> {
+        if self.len() as u64 == expected {
+            return Ok(());
+        }
+        let expected = format_args!("{expected} bytes");
+        Err(self.corrupt(0, expected, self.len()))
+    }
+
+    #[cold]
+    pub(super) fn corrupt(
+        &self,
+        offset: usize,
+        expected: impl std::fmt::Display,
+        found: impl std::fmt::Display,
+    ) -> Error {
+        self.origin().corrupt(offset, expected, found)
+    }
+}
+
+/// A position as an index: lossless, as for documents.
+pub(super) const fn index(at: u32) -> usize {
+    DocId(at).index()
+}
+
+fn le_u32(bytes: &[u8]) -> u32 {
+    bytes
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+fn le_u64(bytes: &[u8]) -> u64 {
+    bytes
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Appends `number` as LEB128.
+pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+/// Reads a number in LEB128 of at most `most`.
+pub(super) fn read_number(reader: &mut Reader<'_>, most: u64, field: &'static str) -> Result<u64> {
+    let mut number = 0_u64;
+    for shift in (0..63).step_by(7) {
+        let byte = reader.u8(field)?;
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            if number > most {
+                return Err(reader.corrupt(format_args!("{field} up to {most}"), number));
+            }
+            return Ok(number);
+        }
+    }
+    Err(reader.corrupt(format_args!("{field} in nine bytes"), "more"))
+}
+
+/// Reads a length in LEB128 of bytes that follow.
+pub(super) fn read_len(reader: &mut Reader<'_>, field: &'static str) -> Result<usize> {
+    let most = reader.remaining() as u64;
+    let len = read_number(reader, most, field)?;
+    Ok(usize::try_from(len).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_round_trip_and_cuts_are_errors() {
+        let origin = Origin {
+            file: "f",
+            section: "s",
+            start: 0,
+        };
+        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), 1 << 62] {
+            let mut bytes = Vec::new();
+            put_number(&mut bytes, number);
+            let read = |bytes, most| read_number(&mut Reader::new(bytes, origin), most, "n");
+            assert_eq!(read(&bytes, u64::MAX).unwrap(), number);
+            assert!(read(&bytes[..bytes.len() - 1], u64::MAX).is_err());
+            assert!(number == 0 || read(&bytes, number - 1).is_err());
+        }
+        let endless = [0xFF; 20];
+        assert!(read_number(&mut Reader::new(&endless, origin), u64::MAX, "n").is_err());
+    }
+}

@@ -1,0 +1,405 @@
+//! Blocks of eight similar documents with a bound per term and block.
+//!
+//! Terms go by *number*: the more blocks have a term, the smaller its number. The first numbers
+//! have a *dense* row each, a 4-bit bound for every block; the others a *sparse* list of the blocks
+//! that have them. Both are never below the block's largest impact of the term, so a block whose
+//! bounds do not reach the threshold holds no result.
+
+use std::ops::Range;
+
+use super::HEAD_LEN;
+use crate::{
+    bytes::Reader,
+    codec::block::{Block, PADDING},
+    error::Result,
+    format::{FileView, SectionId},
+    id::{DocId, TermId},
+    quantize::ImpactVector,
+    simd::{LANES, LINE_CELLS, LINE_LEN, Line, prefetch},
+};
+
+/// Value of the head's layout field.
+pub(super) const LAYOUT: u32 = 2;
+/// Term id and number of each term, by rising term.
+pub(super) const TERMS: SectionId = SectionId::required(30, "block terms");
+/// What there is to know of each term, by number.
+pub(super) const NUMBERS: SectionId = SectionId::required(31, "term numbers");
+/// Bounds of the dense terms, for every block.
+pub(super) const ROWS: SectionId = SectionId::required(32, "bound rows");
+/// Bounds of the other terms, for blocks that have them.
+pub(super) const SPARSE: SectionId = SectionId::required(33, "sparse bounds");
+/// Where each block begins, and where the last ends.
+pub(super) const STARTS: SectionId = SectionId::required(34, "block starts");
+/// All blocks and [`PADDING`].
+pub(super) const BLOCKS: SectionId = SectionId::required(35, "blocks");
+
+/// Documents of a block.
+pub(crate) const BLOCK_LEN: u32 = 8;
+const _: () = assert!(BLOCK_LEN as usize == LANES);
+
+/// Blocks whose bounds share a line.
+pub(crate) const LINE_BLOCKS: u32 = 128;
+const _: () = assert!(LINE_BLOCKS as usize == LINE_CELLS);
+
+/// Bytes of an entry of a sparse list.
+pub(super) const SPARSE_LEN: usize = 3;
+/// The largest code of a dense bound.
+pub(crate) const CODE_MAX: u32 = 15;
+
+/// The code of a dense bound: the least whose value, `code * most / 15`, is not below `impact`.
+pub(super) fn code(impact: u8, most: u8) -> u8 {
+    let code = (u32::from(impact) * CODE_MAX).div_ceil(u32::from(most.max(1)));
+    code.to_le_bytes()[0]
+}
+
+/// The checked tables of a segment in blocks.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    view: FileView,
+    doc_count: u32,
+    dense_count: usize,
+}
+
+impl Blocks {
+    pub(super) fn open(view: &FileView, mut head: Reader<'_>, doc_count: u32) -> Result<Blocks> {
+        let term_count = head.u32("term count")?;
+        let dense_count = head.u32("dense term count")?;
+        let block_len = head.u32("block length")?;
+        if block_len != BLOCK_LEN {
+            return Err(head.corrupt(format_args!("blocks of {BLOCK_LEN}"), block_len));
+        }
+        if head.bytes(HEAD_LEN - 20, "reserved")? != [0; HEAD_LEN - 20] {
+            return Err(head.corrupt("zeros", "something else"));
+        }
+        if dense_count > term_count {
+            return Err(head.corrupt(format_args!("at most {term_count}"), dense_count));
+        }
+        head.finish()?;
+        check_terms(view, term_count)?;
+        check_numbers(view, term_count, dense_count, doc_count)?;
+        let lines = u64::from(line_count(doc_count));
+        check_len(view, ROWS, lines * u64::from(dense_count) * LINE_LEN as u64)?;
+        check_starts(view, doc_count.div_ceil(BLOCK_LEN))?;
+        Ok(Blocks {
+            view: view.clone(),
+            doc_count,
+            dense_count: dense_count as usize,
+        })
+    }
+
+    pub(super) fn doc_count(&self) -> u32 {
+        self.doc_count
+    }
+
+    pub(super) fn view(&self) -> BlocksView<'_> {
+        BlocksView {
+            terms: self.view.section(TERMS).as_chunks().0,
+            numbers: self.view.section(NUMBERS).as_chunks().0,
+            rows: self.view.section(ROWS).as_chunks().0,
+            sparse: self.view.section(SPARSE),
+            starts: self.view.section(STARTS).as_chunks().0,
+            blocks: self.view.section(BLOCKS),
+            doc_count: self.doc_count,
+            dense_count: self.dense_count,
+        }
+    }
+
+    /// The file, for checks and errors.
+    pub(super) fn file(&self) -> &FileView {
+        &self.view
+    }
+
+    pub(super) fn read(&self, doc: DocId, into: &mut ImpactVector) -> Result<()> {
+        into.clear();
+        let view = self.view();
+        let lane = doc.0 % BLOCK_LEN;
+        let mut postings = Vec::new();
+        let whole = view.visit(doc.0 / BLOCK_LEN, |number, mask, impacts| {
+            if mask >> lane & 1 == 1 {
+                let before = mask & ((1 << lane) - 1);
+                let impact = impacts.get(before.count_ones() as usize);
+                let term = view.number(number).map(|number| number.term);
+                postings.extend(term.zip(impact.copied()));
+            }
+        });
+        postings.sort_unstable();
+        let rises = postings.is_sorted_by(|a, b| a.0 < b.0);
+        if !whole || !rises || postings.iter().any(|&(_, impact)| impact == 0) {
+            let start = view.block_range(doc.0 / BLOCK_LEN).start;
+            let origin = self.view.origin(BLOCKS);
+            return Err(origin.corrupt(start, "a block of terms with impacts", "something else"));
+        }
+        for (term, impact) in postings {
+            into.push(term, impact);
+        }
+        Ok(())
+    }
+}
+
+/// Lines of 64 bytes that one row takes.
+pub(super) fn line_count(doc_count: u32) -> u32 {
+    doc_count.div_ceil(BLOCK_LEN * LINE_BLOCKS)
+}
+
+fn check_len(view: &FileView, id: SectionId, expected: u64) -> Result<()> {
+    let found = view.required(id)?.len() as u64;
+    if found == expected {
+        return Ok(());
+    }
+    Err(view
+        .origin(id)
+        .corrupt(0, format_args!("{expected} bytes"), found))
+}
+
+fn check_terms(view: &FileView, term_count: u32) -> Result<()> {
+    check_len(view, TERMS, u64::from(term_count) * 8)?;
+    check_len(view, NUMBERS, u64::from(term_count) * 16)?;
+    let mut reader = view.reader(TERMS);
+    let numbers = view.section(NUMBERS).as_chunks::<16>().0;
+    let mut last = None;
+    for _ in 0..term_count {
+        let term = reader.u32("term")?;
+        let number = reader.u32("number")?;
+        let back = numbers
+            .get(number as usize)
+            .map(|&record| Number::from_bytes(record).term);
+        if last.is_some_and(|last| last >= term) || back != Some(TermId::from(term)) {
+            let expected = "terms that rise, with numbers that lead back";
+            return Err(reader.corrupt(expected, format_args!("{term}, {number}")));
+        }
+        last = Some(term);
+    }
+    reader.finish()
+}
+
+fn check_numbers(view: &FileView, terms: u32, dense: u32, doc_count: u32) -> Result<()> {
+    let sparse_len = view.required(SPARSE)?.len() as u64;
+    let mut reader = view.reader(NUMBERS);
+    let mut last_end = 0;
+    for number in 0..terms {
+        let record = Number::from_bytes(*reader.array("number")?);
+        let count_fits = (1..=doc_count).contains(&record.posting_count);
+        let end_fits = if number < dense {
+            record.sparse_end == 0
+        } else {
+            record.sparse_end > last_end
+        };
+        let end_fits = end_fits && u64::from(record.sparse_end) * SPARSE_LEN as u64 <= sparse_len;
+        if !count_fits || !end_fits || record.most == 0 {
+            let expected = "counts, ends and impacts in range";
+            return Err(reader.corrupt(expected, format_args!("{record:?}")));
+        }
+        last_end = record.sparse_end;
+    }
+    check_len(view, SPARSE, u64::from(last_end) * SPARSE_LEN as u64)
+}
+
+fn check_starts(view: &FileView, block_count: u32) -> Result<()> {
+    check_len(view, STARTS, (u64::from(block_count) + 1) * 8)?;
+    let len = view.required(BLOCKS)?.len().checked_sub(PADDING);
+    let mut reader = view.reader(STARTS);
+    let mut last = None;
+    for block in 0..=block_count {
+        let start = reader.u64("block start")?;
+        let rises = last.map_or(start == 0, |last| start > last);
+        let ends = block < block_count || len.is_some_and(|len| start == len as u64);
+        if !rises || !ends {
+            let expected = format_args!("starts that rise to {len:?}");
+            return Err(reader.corrupt(expected, start));
+        }
+        last = Some(start);
+    }
+    reader.finish()
+}
+
+/// What there is to know of a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) term: TermId,
+    /// Documents that have it.
+    pub(crate) posting_count: u32,
+    /// Entries of all sparse lists up to and with this one; 0 for dense terms.
+    pub(crate) sparse_end: u32,
+    /// Largest impact.
+    pub(crate) most: u8,
+}
+
+impl Number {
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Number {
+        let [words, _] = [bytes.as_chunks::<4>().0, &[]];
+        let word = |at: usize| words.get(at).map_or(0, |word| u32::from_le_bytes(*word));
+        Number {
+            term: TermId::from(word(0)),
+            posting_count: word(1),
+            sparse_end: word(2),
+            // A record with anything in the reserved bytes has no valid impact.
+            most: u8::try_from(word(3)).unwrap_or(0),
+        }
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let words = [
+            self.term.get(),
+            self.posting_count,
+            self.sparse_end,
+            u32::from(self.most),
+        ];
+        for (place, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
+        }
+        bytes
+    }
+}
+
+/// Where a term's bounds are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bounds<'a> {
+    /// One cell per block.
+    Dense(&'a [Line]),
+    Sparse(SparseList<'a>),
+}
+
+/// Blocks of a sparse term by rising id, each as its distance from the one before (from block 0
+/// for the first), and its largest impact; 0 where the distance alone was too large.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SparseList<'a> {
+    pub(crate) distances: &'a [[u8; 2]],
+    pub(crate) impacts: &'a [u8],
+}
+
+/// The tables, borrowed for a search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlocksView<'a> {
+    terms: &'a [[u8; 8]],
+    numbers: &'a [[u8; 16]],
+    rows: &'a [Line],
+    sparse: &'a [u8],
+    starts: &'a [[u8; 8]],
+    blocks: &'a [u8],
+    doc_count: u32,
+    dense_count: usize,
+}
+
+impl<'a> BlocksView<'a> {
+    pub(crate) fn doc_count(&self) -> u32 {
+        self.doc_count
+    }
+
+    pub(crate) fn block_count(&self) -> u32 {
+        self.doc_count.div_ceil(BLOCK_LEN)
+    }
+
+    pub(crate) fn line_count(&self) -> usize {
+        line_count(self.doc_count) as usize
+    }
+
+    pub(crate) fn term_count(&self) -> u32 {
+        u32::try_from(self.numbers.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn dense_count(&self) -> usize {
+        self.dense_count
+    }
+
+    /// The number of a term, when the segment has it.
+    pub(crate) fn find(&self, term: TermId) -> Option<u32> {
+        let id = |record: &[u8; 8]| super::halves(*record).0;
+        let at = self.terms.binary_search_by_key(&term.get(), id).ok()?;
+        Some(super::halves(*self.terms.get(at)?).1)
+    }
+
+    pub(crate) fn number(&self, number: u32) -> Option<Number> {
+        self.numbers
+            .get(number as usize)
+            .map(|&bytes| Number::from_bytes(bytes))
+    }
+
+    pub(crate) fn posting_count(&self, term: TermId) -> u32 {
+        let number = self.find(term).and_then(|number| self.number(number));
+        number.map_or(0, |number| number.posting_count)
+    }
+
+    pub(crate) fn bounds(&self, number: u32) -> Bounds<'a> {
+        let at = number as usize;
+        if at < self.dense_count {
+            let lines = self.line_count();
+            let row = self.rows.get(at * lines..(at + 1) * lines);
+            return Bounds::Dense(row.unwrap_or_default());
+        }
+        let end = |at: usize| {
+            self.numbers
+                .get(at)
+                .map_or(0, |&n| Number::from_bytes(n).sparse_end)
+        };
+        let start = at.checked_sub(1).map_or(0, end) as usize;
+        let len = (end(at) as usize).saturating_sub(start);
+        let bytes = self.sparse.get(start * SPARSE_LEN..).unwrap_or_default();
+        let bytes = bytes.get(..len * SPARSE_LEN).unwrap_or_default();
+        let (distances, impacts) = bytes.split_at(bytes.len() / SPARSE_LEN * 2);
+        Bounds::Sparse(SparseList {
+            distances: distances.as_chunks().0,
+            impacts,
+        })
+    }
+
+    /// The code of a dense term's bound for a block; 0 when the block lacks it.
+    #[inline]
+    pub(crate) fn cell(&self, number: u32, block: u32) -> u32 {
+        let line = number as usize * self.line_count() + block as usize / LINE_CELLS;
+        let line = self.rows.get(line);
+        line.map_or(0, |line| {
+            u32::from(nibble(line, block as usize % LINE_CELLS))
+        })
+    }
+
+    /// Asks for the line of [`BlocksView::cell`].
+    #[inline]
+    pub(crate) fn prefetch_cell(&self, number: u32, block: u32) {
+        let line = number as usize * self.line_count() + block as usize / LINE_CELLS;
+        prefetch(
+            self.rows.as_flattened(),
+            line * LINE_LEN + block as usize % 32 * 2,
+        );
+    }
+
+    /// A block, and whatever follows it as padding.
+    #[inline]
+    pub(crate) fn block(&self, block: u32) -> Option<Block<'a>> {
+        Block::new(self.blocks.get(self.block_start(block as usize)..)?)
+    }
+
+    /// The bytes of all blocks, and where a block begins in them: to prefetch it.
+    #[inline]
+    pub(crate) fn block_place(&self, block: u32) -> (&'a [u8], usize) {
+        (self.blocks, self.block_start(block as usize))
+    }
+
+    pub(super) fn block_range(&self, block: u32) -> Range<usize> {
+        self.block_start(block as usize)..self.block_start(block as usize + 1)
+    }
+
+    /// Calls `visit` with each term's number, mask and impacts; false for a damaged block.
+    pub(crate) fn visit(&self, block: u32, visit: impl FnMut(u32, u8, &'a [u8])) -> bool {
+        let range = self.block_range(block);
+        match self.block(block) {
+            Some(found) => found.visit(range.len(), visit),
+            None => false,
+        }
+    }
+
+    #[inline]
+    fn block_start(&self, block: usize) -> usize {
+        let start = self
+            .starts
+            .get(block)
+            .map_or(0, |start| u64::from_le_bytes(*start));
+        usize::try_from(start).unwrap_or(usize::MAX)
+    }
+}
+
+/// A cell of a line, as `simd::Line` has them.
+#[inline]
+fn nibble(line: &Line, cell: usize) -> u8 {
+    line[cell % 32 * 2 + cell / 64] >> (cell / 32 % 2 * 4) & 0xF
+}

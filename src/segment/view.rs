@@ -1,0 +1,284 @@
+//! The view of a segment's file.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use super::{
+    document::{DocKey, StoredDocument},
+    fields::{FIELDS, Fields},
+    full_vectors::{self, FULL_VECTORS},
+    info::{INFO, Info},
+    keys::{self, Keys},
+    labels::{LABELS, Labels},
+    lists::Lists,
+    options::StatisticsKept,
+    own_terms::{COUNTS, MASKS, Own, OwnTerms},
+    postings::Postings,
+    schema::Schema,
+    stored::{self, Record, Stored},
+};
+use crate::{
+    error::Result,
+    format::{FileIdentity, FileKind, FileView, IndexId, SectionId},
+    id::{DocId, TermId},
+    quantize::{ImpactVector, Scale},
+    sparse::SparseVector,
+    storage::FileBytes,
+};
+
+/// Every section of a segment but those of its postings.
+pub(super) const SECTIONS: [SectionId; 13] = [
+    INFO,
+    keys::KEYS,
+    keys::GROUPS,
+    keys::ORDER,
+    FIELDS,
+    stored::BLOCKS,
+    stored::INDEX,
+    FULL_VECTORS[0],
+    FULL_VECTORS[1],
+    LABELS,
+    COUNTS,
+    MASKS[0],
+    MASKS[1],
+];
+
+/// A checked view of a segment's file.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    file: Arc<FileView>,
+    info: Info,
+    keys: Keys,
+    fields: Fields,
+    stored: Option<Stored>,
+    full_vectors: Option<Lists>,
+    labels: Option<Labels>,
+    own_terms: Option<OwnTerms>,
+    postings: Postings,
+}
+
+impl Segment {
+    /// Opens the file `name` of segment `number`: frame, head, then each section's table against
+    /// the head's count of documents.
+    pub(crate) fn open(
+        bytes: FileBytes,
+        name: &str,
+        index: IndexId,
+        number: u64,
+    ) -> Result<Segment> {
+        let identity = FileIdentity {
+            kind: FileKind::Segment,
+            index,
+            number,
+        };
+        let known = [&SECTIONS, Postings::SECTIONS].concat();
+        let file = Arc::new(FileView::open(bytes, name, identity, &known)?);
+        let info = Info::read(&file)?;
+        let doc_count = info.doc_count;
+        Ok(Segment {
+            keys: Keys::open(&file, doc_count)?,
+            fields: Fields::open(&file, doc_count)?,
+            stored: Stored::open(&file, doc_count)?,
+            full_vectors: Lists::open(&file, FULL_VECTORS, doc_count)?,
+            labels: Labels::open(&file)?,
+            own_terms: OwnTerms::open(&file, doc_count)?,
+            postings: Postings::open(&file, doc_count)?,
+            info,
+            file,
+        })
+    }
+
+    /// Documents, deleted ones included.
+    pub(crate) fn doc_count(&self) -> u32 {
+        self.info.doc_count
+    }
+
+    /// Postings, those of deleted documents included.
+    pub(crate) fn posting_count(&self) -> u64 {
+        self.info.posting_count
+    }
+
+    /// Weights that were over the scale's limit when they were written.
+    pub(crate) fn saturated_count(&self) -> u64 {
+        self.info.saturated_count
+    }
+
+    pub(crate) fn scale(&self) -> Scale {
+        self.info.scale
+    }
+
+    /// The file's frame.
+    pub(crate) fn file(&self) -> &FileView {
+        &self.file
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        self.fields.schema()
+    }
+
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    pub(crate) fn postings(&self) -> &Postings {
+        &self.postings
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(super) fn stored_records(&self) -> Option<&Stored> {
+        self.stored.as_ref()
+    }
+
+    pub(super) fn full_vectors(&self) -> Option<&Lists> {
+        self.full_vectors.as_ref()
+    }
+
+    /// The document of a key, deleted or not.
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<DocId>> {
+        let rank = self.keys.find(key)?;
+        rank.map(|rank| self.keys.doc(rank)).transpose()
+    }
+
+    /// The key of a document.
+    pub(crate) fn key(&self, doc: DocId) -> Result<DocKey> {
+        let mut key = Vec::new();
+        self.keys.read(self.keys.rank(doc)?, &mut key)?;
+        Ok(DocKey::from(key))
+    }
+
+    /// Positions of the keys among the segment's sorted keys, by document, little-endian.
+    pub(crate) fn ranks(&self) -> &[[u8; 4]] {
+        self.keys.ranks()
+    }
+
+    /// Ranks of the keys with a prefix.
+    pub(crate) fn ranks_with_prefix(&self, prefix: &[u8]) -> Result<Range<u32>> {
+        self.keys.with_prefix(prefix)
+    }
+
+    /// The document of a rank.
+    pub(crate) fn doc_of_rank(&self, rank: u32) -> Result<DocId> {
+        self.keys.doc(rank)
+    }
+
+    /// Everything stored of a document but its vectors.
+    pub(crate) fn stored(&self, doc: DocId) -> Result<StoredDocument> {
+        let record = match &self.stored {
+            Some(stored) => stored.cursor()?.read(doc)?,
+            None => Record::default(),
+        };
+        Ok(StoredDocument {
+            key: self.key(doc)?,
+            text: record.text,
+            payload: record.payload,
+            fields: self.fields.values(doc)?,
+        })
+    }
+
+    /// The fuller vector of a document, if it has one.
+    pub(crate) fn full_vector(&self, doc: DocId) -> Result<Option<SparseVector>> {
+        match &self.full_vectors {
+            Some(lists) => full_vectors::read(lists, doc),
+            None => Ok(None),
+        }
+    }
+
+    /// What a term means, if the segment knows.
+    pub(crate) fn label(&self, term: TermId) -> Result<Option<&str>> {
+        match &self.labels {
+            Some(labels) => labels.label(term),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn for_each_label(&self, visit: impl FnMut(TermId, &str)) -> Result<()> {
+        match &self.labels {
+            Some(labels) => labels.for_each(visit),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether some documents have terms that are not their own.
+    pub(super) fn has_expansions(&self) -> bool {
+        self.own_terms.is_some()
+    }
+
+    /// Documents that have `term` as their own, deleted ones included; 0 where statistics are not
+    /// kept.
+    pub(crate) fn own_count(&self, term: TermId) -> u32 {
+        match (self.info.statistics, &self.own_terms) {
+            (StatisticsKept::None, _) => 0,
+            (StatisticsKept::OwnTerms, Some(own)) => own.count(term),
+            (StatisticsKept::OwnTerms, None) => self.postings.posting_count(term),
+        }
+    }
+
+    /// Appends the terms that a document counts for; none where statistics are not kept.
+    pub(crate) fn own_terms(&self, doc: DocId, into: &mut Vec<TermId>) -> Result<()> {
+        if self.info.statistics == StatisticsKept::None {
+            return Ok(());
+        }
+        let mut vector = ImpactVector::default();
+        self.postings.read(doc, &mut vector)?;
+        let own = self.own(doc, vector.len())?;
+        let terms = vector.terms.iter().enumerate();
+        into.extend(terms.filter(|(at, _)| own.has(*at)).map(|(_, term)| *term));
+        Ok(())
+    }
+
+    pub(super) fn own(&self, doc: DocId, len: usize) -> Result<Own> {
+        let mask = match &self.own_terms {
+            Some(own) => own.mask(doc, len)?,
+            None => None,
+        };
+        Ok(mask.map_or(Own::All, |mask| Own::Mask(mask.to_vec())))
+    }
+
+    /// Reads everything, and compares it with its checksums and with itself.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.file.verify()?;
+        self.keys.verify()?;
+        self.fields.verify()?;
+        if let Some(stored) = &self.stored {
+            stored.verify()?;
+        }
+        if let Some(lists) = &self.full_vectors {
+            lists.verify(self.doc_count())?;
+        }
+        if let Some(labels) = &self.labels {
+            labels.verify()?;
+        }
+        self.postings.verify()?;
+        self.verify_vectors()
+    }
+
+    fn verify_vectors(&self) -> Result<()> {
+        let mut vector = ImpactVector::default();
+        let mut counted: BTreeMap<TermId, u32> = BTreeMap::new();
+        let mut postings = 0;
+        for doc in (0..self.doc_count()).map(DocId) {
+            self.full_vector(doc)?;
+            self.postings.read(doc, &mut vector)?;
+            postings += vector.len() as u64;
+            if self.own_terms.is_some() {
+                let own = self.own(doc, vector.len())?;
+                for (at, term) in vector.terms.iter().enumerate() {
+                    if own.has(at) {
+                        *counted.entry(*term).or_default() += 1;
+                    }
+                }
+            }
+        }
+        if postings != self.info.posting_count {
+            let origin = self.file.origin(INFO);
+            let expected = format_args!("a posting count of {postings}");
+            return Err(origin.corrupt(16, expected, self.info.posting_count));
+        }
+        match &self.own_terms {
+            Some(own) => own.verify(&counted, self.doc_count()),
+            None => Ok(()),
+        }
+    }
+}

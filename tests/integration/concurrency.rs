@@ -1,0 +1,153 @@
+//! Readers while a writer writes, in threads and in processes, and writers that are killed.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use sparsely::{Index, Snapshot, Verify};
+
+use crate::support::{
+    model::{Model, check_search, config, content, upsert},
+    simulated::Random,
+};
+
+/// Set for the test binary when it runs as a writer that will be killed.
+const CHILD: &str = "SPARSELY_TEST_CHILD";
+
+/// Every commit writes all of these keys with one version.
+const KEYS: usize = 5;
+
+fn write_version(writer: &mut sparsely::Writer, version: u32) {
+    let mut model = Model::new();
+    for at in 0..KEYS {
+        upsert(writer, &mut model, &format!("key {at}"), version);
+    }
+    upsert(
+        writer,
+        &mut model,
+        &format!("extra {}", version % 30),
+        version,
+    );
+    writer.commit().unwrap();
+}
+
+/// All keys have one version: commits are seen whole, or not at all.
+fn version_of(snapshot: &Snapshot) -> u32 {
+    let model = content(snapshot);
+    let mut versions: Vec<u32> = model
+        .iter()
+        .filter(|(key, _)| key.starts_with("key"))
+        .map(|(_, version)| *version)
+        .collect();
+    versions.dedup();
+    match versions[..] {
+        [] => 0,
+        [version] => version,
+        _ => panic!("a commit in part: {model:?}"),
+    }
+}
+
+#[test]
+fn readers_see_whole_commits_while_a_writer_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::create(dir.path(), config()).unwrap();
+    let done = AtomicBool::new(false);
+    let done = &done;
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            let path = dir.path();
+            let shared = index.clone();
+            scope.spawn(move || {
+                // One handle shared with the writer, the others as other processes have them.
+                let index = match reader {
+                    0 => shared,
+                    _ => Index::open(path).unwrap(),
+                };
+                let mut snapshot = index.snapshot().unwrap();
+                let mut last = 0;
+                while !done.load(Ordering::Relaxed) {
+                    snapshot.refresh().unwrap();
+                    assert!(snapshot.fallback().is_none());
+                    let version = version_of(&snapshot);
+                    assert!(version >= last, "time went back from {last} to {version}");
+                    last = version;
+                }
+            });
+        }
+        let mut writer = index.writer().unwrap();
+        for version in 1..60 {
+            write_version(&mut writer, version);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(version_of(&index.snapshot().unwrap()), 59);
+}
+
+fn spawn_writer(path: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["concurrency::writes_until_killed", "--exact", "--nocapture"])
+        .env(CHILD, path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test of its own: what the killed process runs.
+#[test]
+fn writes_until_killed() {
+    let Some(path) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let index = Index::open_or_create(path, config()).unwrap();
+    let mut writer = index.writer().unwrap();
+    let first = version_of(&index.snapshot().unwrap()) + 1;
+    println!("ready");
+    for version in first.. {
+        write_version(&mut writer, version);
+        println!("committed {version}");
+    }
+}
+
+#[test]
+fn a_killed_writer_loses_nothing_it_promised() {
+    let kills = match std::env::var("SPARSELY_TIER").as_deref() {
+        Ok("nightly") => 2000,
+        Ok("short") => 100,
+        _ => 6,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random(5);
+    let mut promised = 0;
+    for _ in 0..kills {
+        let mut child = spawn_writer(dir.path());
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = output.lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.ends_with("ready")));
+        std::thread::sleep(Duration::from_micros(random.below(50_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in lines {
+            if let Some(version) = line.strip_prefix("committed ") {
+                promised = version.parse().unwrap();
+            }
+        }
+        let index = Index::open(dir.path()).unwrap();
+        let snapshot = index.snapshot().unwrap();
+        let found = version_of(&snapshot);
+        assert!(
+            (promised..=promised + 1).contains(&found),
+            "{promised} promised, {found} found"
+        );
+        promised = found;
+        assert!(index.verify(Verify::Full).unwrap().is_clean());
+        check_search(&snapshot, &content(&snapshot));
+        // The dead process's lock is free at once.
+        drop(index.writer().unwrap());
+    }
+    println!("{{\"kills\": {kills}, \"lost\": 0, \"commits\": {promised}}}");
+}

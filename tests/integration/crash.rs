@@ -1,0 +1,482 @@
+//! Every state that a power cut may leave, at every operation of every scenario: the index opens
+//! to the last commit that returned, or to the one that was under way; it is whole, takes a new
+//! commit, and cleans up. And every operation fails once, and from then on, in each of eight ways.
+
+use std::sync::Arc;
+
+use sparsely::{Config, ErrorKind, Filter, Index, Progress, Writer, storage::Storage};
+
+use crate::support::{
+    model::{self, Model, check_recovery, config, document, upsert},
+    simulated::{Effort, Fault, FaultKind, Files, Neglect, Random, Simulated},
+};
+
+/// An index on a simulated disk, and what it may be found to hold at each moment.
+struct Session {
+    disk: Simulated,
+    config: Config,
+    /// Operations so far, and what was promised then.
+    events: Vec<(usize, Event)>,
+}
+
+enum Event {
+    Promised(Option<Model>),
+    UnderWay(Model),
+}
+
+impl Session {
+    fn start(files: &Files, found: Option<Model>) -> Session {
+        Session {
+            disk: Simulated::holding(files),
+            config: config(),
+            events: vec![(0, Event::Promised(found))],
+        }
+    }
+
+    fn index(&self) -> Result<Index, sparsely::Error> {
+        let storage: Arc<dyn Storage> = Arc::new(self.disk.clone());
+        Index::with_storage(storage, self.config.clone())
+    }
+
+    fn open(&mut self) -> Result<(Index, Writer), sparsely::Error> {
+        let is_new = self.allowed(usize::MAX) == [None];
+        if is_new {
+            self.note(Event::UnderWay(Model::new()));
+        }
+        let index = self.index()?;
+        if is_new {
+            self.note(Event::Promised(Some(Model::new())));
+        }
+        let writer = index.writer()?;
+        Ok((index, writer))
+    }
+
+    fn commit(&mut self, writer: &mut Writer, model: &Model) -> Result<(), sparsely::Error> {
+        self.note(Event::UnderWay(model.clone()));
+        writer.commit()?;
+        self.note(Event::Promised(Some(model.clone())));
+        Ok(())
+    }
+
+    fn note(&mut self, event: Event) {
+        self.events.push((self.disk.logged(), event));
+    }
+
+    /// What the index may hold after a cut at `prefix`.
+    fn allowed(&self, prefix: usize) -> Vec<Option<Model>> {
+        let mut promised = None;
+        let mut under_way = None;
+        for (at, event) in &self.events {
+            if *at > prefix {
+                break;
+            }
+            match event {
+                Event::Promised(model) => (promised, under_way) = (model.clone(), None),
+                Event::UnderWay(model) => under_way = Some(model.clone()),
+            }
+        }
+        let mut allowed = vec![promised];
+        if let Some(model) = under_way {
+            allowed.push(Some(model));
+        }
+        allowed
+    }
+
+    /// What a reopened index holds now.
+    fn current(&self) -> Option<Model> {
+        let storage: Arc<dyn Storage> = Arc::new(self.disk.clone());
+        let index = Index::open_storage(storage, config()).ok()?;
+        Some(model::content(&index.snapshot().unwrap()))
+    }
+}
+
+type Outcome = Result<(), sparsely::Error>;
+type Scenario = fn(&mut Session, Model) -> Outcome;
+
+/// Name, how many commits stand before, what happens.
+const SCENARIOS: &[(&str, u32, Scenario)] = &[
+    ("create", 0, |session, _| session.open().map(drop)),
+    ("first commit", 0, append),
+    ("append", 1, append),
+    ("append twice", 2, |session, model| {
+        append(session, model)?;
+        let model = session.allowed(usize::MAX).remove(0).unwrap();
+        append(session, model)
+    }),
+    ("upsert", 2, |session, mut model| {
+        let (_, mut writer) = session.open()?;
+        for key in model.clone().into_keys().step_by(2) {
+            put(&mut writer, &mut model, &key, 50)?;
+        }
+        session.commit(&mut writer, &model)
+    }),
+    ("delete only", 2, |session, mut model| {
+        let (_, mut writer) = session.open()?;
+        let key = model.keys().next().unwrap().clone();
+        assert!(writer.delete(key.as_str())?);
+        model.remove(&key);
+        session.commit(&mut writer, &model)
+    }),
+    ("delete all", 2, |session, _| {
+        let (_, mut writer) = session.open()?;
+        writer.delete_matching(&Filter::key_prefix(""))?;
+        session.commit(&mut writer, &Model::new())
+    }),
+    ("delete by filter", 2, |session, mut model| {
+        let (_, mut writer) = session.open()?;
+        writer.delete_matching(&Filter::equals("even", true))?;
+        model.retain(|_, version| !version.is_multiple_of(2));
+        session.commit(&mut writer, &model)
+    }),
+    ("empty commit", 1, |session, model| {
+        let (_, mut writer) = session.open()?;
+        session.commit(&mut writer, &model)
+    }),
+    ("many segments in one commit", 1, |session, mut model| {
+        session.config = config()
+            .memory_budget(1)
+            .merging(sparsely::Merging::ByCaller);
+        let (_, mut writer) = session.open()?;
+        for at in 0..4 {
+            put(&mut writer, &mut model, &format!("many {at}"), at)?;
+        }
+        session.commit(&mut writer, &model)
+    }),
+    ("merge by the policy", 3, |session, mut model| {
+        let (_, mut writer) = session.open()?;
+        for at in 0..2 {
+            put(&mut writer, &mut model, &format!("m{at}"), at)?;
+            session.commit(&mut writer, &model)?;
+        }
+        Ok(())
+    }),
+    ("merge all", 3, |session, model| {
+        let (_, mut writer) = session.open()?;
+        writer.merge_all(&mut Progress::none())?;
+        session.commit(&mut writer, &model)
+    }),
+    ("a reader holds the old commit", 3, |session, mut model| {
+        let (index, mut writer) = session.open()?;
+        let snapshot = index.snapshot()?;
+        let before = model.clone();
+        for at in 0..3 {
+            put(&mut writer, &mut model, "again", at)?;
+            session.commit(&mut writer, &model)?;
+        }
+        assert_eq!(model::content(&snapshot), before);
+        Ok(())
+    }),
+    ("rollback, then commit", 1, |session, mut model| {
+        session.config = config().memory_budget(1);
+        let (_, mut writer) = session.open()?;
+        writer.upsert(document("never", 1))?;
+        writer.rollback()?;
+        put(&mut writer, &mut model, "kept", 2)?;
+        session.commit(&mut writer, &model)
+    }),
+    ("drop, then commit", 1, |session, mut model| {
+        session.config = config().memory_budget(1);
+        let (index, mut writer) = session.open()?;
+        writer.upsert(document("never", 1))?;
+        drop(writer);
+        let mut writer = index.writer()?;
+        put(&mut writer, &mut model, "kept", 2)?;
+        session.commit(&mut writer, &model)
+    }),
+];
+
+fn append(session: &mut Session, mut model: Model) -> Outcome {
+    let (_, mut writer) = session.open()?;
+    let first = u32::try_from(model.len()).unwrap();
+    for at in first..first + 3 {
+        put(&mut writer, &mut model, &format!("key {at}"), at)?;
+    }
+    session.commit(&mut writer, &model)
+}
+
+fn put(writer: &mut Writer, model: &mut Model, key: &str, version: u32) -> Outcome {
+    writer.upsert(document(key, version))?;
+    model.insert(key.to_owned(), version);
+    Ok(())
+}
+
+/// The disk after so many commits.
+fn prepared(commits: u32) -> (Files, Option<Model>) {
+    if commits == 0 {
+        return (Files::new(), None);
+    }
+    let disk = Simulated::default();
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let mut writer = Index::with_storage(storage, config())
+        .unwrap()
+        .writer()
+        .unwrap();
+    let mut model = Model::new();
+    for commit in 0..commits {
+        for at in 0..3 {
+            upsert(
+                &mut writer,
+                &mut model,
+                &format!("{commit} {at}"),
+                commit * 3 + at,
+            );
+        }
+        writer.commit().unwrap();
+    }
+    drop(writer);
+    (disk.files(), Some(model))
+}
+
+fn run(scenario: &(&str, u32, Scenario), neglect: Option<Neglect>) -> Session {
+    let (_, commits, act) = scenario;
+    let (files, model) = prepared(*commits);
+    let mut session = Session::start(&files, model.clone());
+    if let Some(neglect) = neglect {
+        session.disk.neglect(neglect);
+    }
+    act(&mut session, model.unwrap_or_default()).unwrap();
+    session
+}
+
+/// Cuts the power after every operation; returns how many states there were, and what was wrong.
+fn cut_everywhere(session: &Session, effort: Effort) -> (usize, Vec<String>) {
+    let (mut states, mut wrong) = (0, Vec::new());
+    for prefix in 0..=session.disk.logged() {
+        let allowed = session.allowed(prefix);
+        states += session.disk.power_cuts(prefix, effort, |files| {
+            if let Err(error) = check_recovery(&files, &allowed) {
+                wrong.push(format!("after operation {prefix}: {error}"));
+            }
+        });
+    }
+    (states, wrong)
+}
+
+#[test]
+fn a_power_cut_leaves_one_of_two_commits() {
+    let tier = tier();
+    let mut all = 0;
+    for scenario in SCENARIOS {
+        let session = run(scenario, None);
+        let (states, wrong) = cut_everywhere(&session, tier.effort);
+        assert!(
+            wrong.is_empty(),
+            "{}: {:#?}",
+            scenario.0,
+            &wrong[..wrong.len().min(3)]
+        );
+        all += states;
+    }
+    for seed in 0..tier.histories {
+        let session = history(seed);
+        let (states, wrong) = cut_everywhere(&session, tier.effort);
+        assert!(
+            wrong.is_empty(),
+            "history {seed}: {:#?}",
+            &wrong[..wrong.len().min(3)]
+        );
+        all += states;
+    }
+    println!("{{\"crash_states\": {all}, \"violations\": 0}}");
+}
+
+/// A dozen random steps of a writer's life.
+fn history(seed: u64) -> Session {
+    let mut random = Random(seed);
+    let mut session = Session::start(&Files::new(), None);
+    session.config = match seed % 3 {
+        0 => config(),
+        1 => config().memory_budget(1),
+        _ => config()
+            .memory_budget(1)
+            .merging(sparsely::Merging::ByCaller),
+    };
+    let (mut index, mut writer) = session.open().unwrap();
+    let mut committed = Model::new();
+    let mut model = Model::new();
+    for step in 0..12_u32 {
+        match random.below(12) {
+            0 => {
+                writer.rollback().unwrap();
+                model = committed.clone();
+            }
+            1 => {
+                drop(writer);
+                (index, writer) = session.open().unwrap();
+                model = committed.clone();
+            }
+            2 => {
+                writer
+                    .delete_matching(&Filter::equals("even", true))
+                    .or_else(no_field)
+                    .unwrap();
+                model.retain(|_, version| !version.is_multiple_of(2));
+            }
+            3 => writer.merge_all(&mut Progress::none()).unwrap(),
+            4 | 5 => {
+                let key = format!("key {}", random.below(6));
+                assert_eq!(
+                    writer.delete(key.as_str()).unwrap(),
+                    model.remove(&key).is_some()
+                );
+            }
+            _ => {
+                for _ in 0..=random.below(3) {
+                    let key = format!("key {}", random.below(6));
+                    put(&mut writer, &mut model, &key, step).unwrap();
+                }
+            }
+        }
+        if random.below(2) == 0 {
+            session.commit(&mut writer, &model).unwrap();
+            committed.clone_from(&model);
+        }
+    }
+    drop((index, writer));
+    session
+}
+
+/// A filter on a field that no document has yet is an error, and matches nothing.
+fn no_field(error: sparsely::Error) -> Result<u64, sparsely::Error> {
+    match error.kind() {
+        ErrorKind::NotFound => Ok(0),
+        _ => Err(error),
+    }
+}
+
+/// A second cut, while a writer recovers from the first.
+#[test]
+fn a_power_cut_during_recovery_leaves_one_of_two_commits() {
+    let tier = tier();
+    let light = Effort {
+        subsets_of: 2,
+        mixtures: 2,
+        sector: 4096,
+    };
+    let mut all = 0;
+    for scenario in &SCENARIOS[1..] {
+        let session = run(scenario, None);
+        let mut first_cuts = Vec::new();
+        for prefix in 0..=session.disk.logged() {
+            let allowed = session.allowed(prefix);
+            session.disk.power_cuts(prefix, light, |files| {
+                first_cuts.push((files, allowed.clone()))
+            });
+        }
+        for (files, allowed) in first_cuts.iter().step_by(tier.nested_stride) {
+            let found = Session::start(files, None).current();
+            assert!(allowed.contains(&found));
+            let mut recovery = Session::start(files, found.clone());
+            append(&mut recovery, found.unwrap_or_default()).unwrap();
+            let (states, wrong) = cut_everywhere(&recovery, light);
+            assert!(wrong.is_empty(), "{}: {wrong:#?}", scenario.0);
+            all += states;
+        }
+    }
+    println!("{{\"nested_crash_states\": {all}, \"violations\": 0}}");
+}
+
+/// The test above notices what it is there to notice.
+#[test]
+fn a_missing_sync_is_noticed() {
+    for neglect in [
+        Neglect::FileSync,
+        Neglect::ManifestSync,
+        Neglect::DirectorySync,
+    ] {
+        let session = run(&SCENARIOS[2], Some(neglect));
+        let (_, wrong) = cut_everywhere(&session, Effort::QUICK);
+        assert!(!wrong.is_empty(), "{neglect:?} went unnoticed");
+    }
+}
+
+#[test]
+fn any_operation_may_fail_in_any_way() {
+    let mut injected = 0;
+    for scenario in SCENARIOS {
+        for (at, kind) in FaultKind::ALL.into_iter().enumerate() {
+            for lasts in [false, true] {
+                injected += fail_everywhere(scenario, Fault { at, kind, lasts });
+            }
+        }
+    }
+    println!("{{\"injected_faults\": {injected}, \"violations\": 0}}");
+}
+
+/// Fails every call, or every few, the first of them `first`; returns how many were failed.
+fn fail_everywhere((name, commits, act): &(&str, u32, Scenario), first: Fault) -> usize {
+    let stride = tier().fault_stride;
+    let Fault { at, kind, lasts } = first;
+    let mut at = at % stride;
+    let mut injected = 0;
+    let (files, model) = prepared(*commits);
+    loop {
+        let mut session = Session::start(&files, model.clone());
+        session.disk.inject(Some(Fault { at, kind, lasts }));
+        let outcome = act(&mut session, model.clone().unwrap_or_default());
+        let fired = session.disk.fired();
+        session.disk.inject(None);
+        if fired == 0 {
+            outcome.unwrap();
+            return injected;
+        }
+        let allowed = match &outcome {
+            // What failed did not matter, or was not needed.
+            Ok(()) => session.allowed(usize::MAX)[..1].to_vec(),
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => session.allowed(usize::MAX),
+            // Creation returns the storage's own error, and opening again decides.
+            Err(_) if *commits == 0 => session.allowed(usize::MAX),
+            Err(_) => session.allowed(usize::MAX)[..1].to_vec(),
+        };
+        let context = || format!("{name}: {kind:?} at call {at}, lasting {lasts}: {outcome:?}");
+        if let Err(error) = check_recovery(&session.disk.files(), &allowed) {
+            panic!("{}: {error}", context());
+        }
+        // And the power goes, too.
+        let last = session.disk.logged();
+        let allowed = session.allowed(usize::MAX);
+        let light = Effort {
+            subsets_of: 1,
+            mixtures: 1,
+            sector: 1 << 20,
+        };
+        session.disk.power_cuts(last, light, |files| {
+            if let Err(error) = check_recovery(&files, &allowed) {
+                panic!("{}, then a power cut: {error}", context());
+            }
+        });
+        injected += 1;
+        at += stride;
+    }
+}
+
+struct Tier {
+    effort: Effort,
+    histories: u64,
+    nested_stride: usize,
+    fault_stride: usize,
+}
+
+/// `SPARSELY_TIER`: unset in `cargo test`, else `short` or `nightly`.
+fn tier() -> Tier {
+    match std::env::var("SPARSELY_TIER").as_deref() {
+        Ok("nightly") => Tier {
+            effort: Effort::NIGHTLY,
+            histories: 100,
+            nested_stride: 1,
+            fault_stride: 1,
+        },
+        Ok("short") => Tier {
+            effort: Effort::SHORT,
+            histories: 40,
+            nested_stride: 3,
+            fault_stride: 1,
+        },
+        _ => Tier {
+            effort: Effort::QUICK,
+            histories: 2,
+            nested_stride: 30,
+            fault_stride: 8,
+        },
+    }
+}
