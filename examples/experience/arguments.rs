@@ -50,6 +50,10 @@ pub(crate) struct Import {
     /// What becomes of an episode whose id is taken
     #[arg(long, value_enum, default_value_t = OnConflict::Refuse)]
     pub(crate) on_conflict: OnConflict,
+    /// Leave the episodes in the store's queue where another process is writing; the next import
+    /// takes them in. Without it, wait up to 10 seconds and fail
+    #[arg(long)]
+    pub(crate) queue: bool,
     /// Kinds of key that a new store makes: task, task-environment, step-prefix, whole,
     /// when-to-use
     #[arg(long, value_delimiter = ',', value_parser = kind)]

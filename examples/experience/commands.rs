@@ -6,7 +6,7 @@ use std::{
     io::{self, BufReader, BufWriter, Write},
     path::Path,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -31,12 +31,19 @@ pub(crate) fn import(arguments: &Import, as_json: bool) -> Done {
         }
     }
     let mut config = StoreConfig::new().conflict(arguments.on_conflict.conflict());
+    if arguments.queue {
+        config = config.queue_when_busy(true).lock_wait(Duration::ZERO);
+    }
     if !arguments.keys.is_empty() {
         config = config.plan(KeyPlan::of(arguments.keys.iter().copied())?);
     }
     let path = &arguments.store.store;
     let mut store = ExperienceStore::open_or_create(path, encoder(), config)?;
     let begun = Instant::now();
+    // First what had waited, in a commit of its own: a refusal below must not keep it out.
+    let absorbed = store.absorb()?;
+    let unreadable = absorbed.unreadable.iter();
+    errors.extend(unreadable.map(|(file, why)| format!("queued file {file}: {why}")));
     // All in one commit; where an id is taken, one by one, so that only that episode is refused.
     let all: Vec<Trajectory> = episodes
         .iter()
@@ -77,6 +84,8 @@ pub(crate) fn import(arguments: &Import, as_json: bool) -> Done {
     let summary = json!({
         "stored": count(|fate| *fate == Fate::Stored),
         "replaced": count(|fate| *fate == Fate::Replaced),
+        "queued": count(|fate| *fate == Fate::Queued),
+        "taken_in": absorbed.episodes.len(),
         "duplicates": duplicates,
         "near_duplicates": near,
         "warnings": warnings,
@@ -89,9 +98,11 @@ pub(crate) fn import(arguments: &Import, as_json: bool) -> Done {
         println!("{summary}");
     } else {
         println!(
-            "{} stored, {} replaced, {} duplicates, {} near duplicates (kept), {} refused",
+            "{} stored, {} replaced, {} queued, {} taken in from the queue, {} duplicates, {} near duplicates (kept), {} refused",
             summary["stored"],
             summary["replaced"],
+            summary["queued"],
+            summary["taken_in"],
             duplicates.len(),
             near.len(),
             errors.len()
@@ -252,6 +263,7 @@ pub(crate) fn stats(arguments: &Stats, as_json: bool) -> Done {
         "steps": stats.steps,
         "keys": stats.keys.iter().map(|(kind, count)| json!({"kind": kind.name(), "count": count})).collect::<Vec<_>>(),
         "environments": stats.environments.iter().map(|(name, count)| json!({"name": name, "count": count})).collect::<Vec<_>>(),
+        "queued": store.queued()?,
         "retrieved": stats.usage.retrieved,
         "helped": stats.usage.helped,
         "record_bytes": stats.record_bytes,

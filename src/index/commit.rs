@@ -128,6 +128,6 @@ pub(super) fn commits(names: &[String]) -> Vec<CommitId> {
 
 /// A number that another writer is unlikely to draw: the standard library seeds its hashers from
 /// the system's randomness.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

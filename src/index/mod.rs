@@ -25,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::commit::random;
 use self::{commit::Failure, state::State};
 pub use self::{
     config::{Checks, Config, Durability, Merging},
@@ -187,6 +188,11 @@ impl Index {
     pub fn latest_commit(&self) -> Result<CommitId> {
         self.core.refresh()?;
         Ok(self.core.newest().manifest.commit)
+    }
+
+    /// The files below.
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.core.storage
     }
 
     /// The directory, or a word for a storage that is none.

@@ -17,6 +17,7 @@ pub struct StoreConfig {
     lock_wait: Duration,
     pub(super) conflict: Conflict,
     pub(super) near_duplicate: f32,
+    pub(super) queues: bool,
 }
 
 /// What becomes of an episode whose id is taken by one that says something else.
@@ -56,6 +57,9 @@ pub enum Fate {
     Replaced,
     /// The store has an episode that says exactly the same, under this id; nothing was written.
     Duplicate(String),
+    /// Another process was writing: the episode waits beside the store, durably, and the next
+    /// write of any process takes it in. Until then it is not found.
+    Queued,
 }
 
 /// An episode that says almost the same.
@@ -72,8 +76,19 @@ pub struct NearDuplicate {
 pub struct RecordReport {
     /// One for each episode, in order.
     pub episodes: Vec<Recorded>,
+    /// What had waited and was taken in first.
+    pub absorbed: Absorbed,
     /// The commit; the one before when nothing was written.
     pub commit: CommitId,
+}
+
+/// What a write took in of the episodes that had waited.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Absorbed {
+    /// One for each episode, in the order in which they were queued.
+    pub episodes: Vec<Recorded>,
+    /// Files that cannot be read, and why. They stay where they are.
+    pub unreadable: Vec<(String, String)>,
 }
 
 /// What a store holds.
@@ -113,6 +128,7 @@ impl Default for StoreConfig {
             lock_wait: Duration::from_secs(10),
             conflict: Conflict::Refuse,
             near_duplicate: 0.9,
+            queues: false,
         }
     }
 }
@@ -133,10 +149,21 @@ impl StoreConfig {
     }
 
     /// How long a write waits for another process that is writing, before it fails with
-    /// [`ErrorKind::Locked`](crate::ErrorKind::Locked). The default is 10 s; zero returns at once.
+    /// [`ErrorKind::Locked`](crate::ErrorKind::Locked), or queues where
+    /// [`StoreConfig::queue_when_busy`] says so. The default is 10 s; zero does so at once.
     #[must_use]
     pub fn lock_wait(mut self, wait: Duration) -> StoreConfig {
         self.lock_wait = wait;
+        self
+    }
+
+    /// Whether an episode that another process keeps from being written is left in a queue beside
+    /// the store instead of being refused: [`Fate::Queued`]. The next write of any process, or
+    /// [`ExperienceStore::absorb`](super::ExperienceStore::absorb), takes it in. Where its id is
+    /// taken by then and the store would refuse, it is renamed. The default is no.
+    #[must_use]
+    pub fn queue_when_busy(mut self, queues: bool) -> StoreConfig {
+        self.queues = queues;
         self
     }
 

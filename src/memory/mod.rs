@@ -40,6 +40,7 @@ mod find;
 mod json;
 mod keys;
 mod layout;
+mod queue;
 mod recall;
 mod record;
 mod render;
@@ -56,7 +57,8 @@ pub use self::json::read_json_lines;
 pub use self::{
     chat::{Message, Role},
     config::{
-        Conflict, Fate, Forget, NearDuplicate, RecordReport, Recorded, StoreConfig, StoreStats,
+        Absorbed, Conflict, Fate, Forget, NearDuplicate, RecordReport, Recorded, StoreConfig,
+        StoreStats,
     },
     export::TrainingExport,
     keys::{KeyKind, KeyPlan},

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use crate::{
     encode::Encoder,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::CommitId,
     index::{Index, Snapshot},
     progress::Progress,
@@ -47,8 +47,9 @@ use super::{
 /// ```
 ///
 /// Several processes may have one store open. All of them read, with no lock; one writes at a
-/// time, and what another one does when it wants to write says [`StoreConfig::lock_wait`]. A
-/// reader sees the newest commit after [`ExperienceStore::refresh`].
+/// time, and what another one does when it wants to write say [`StoreConfig::lock_wait`] and
+/// [`StoreConfig::queue_when_busy`]. A reader sees the newest commit after
+/// [`ExperienceStore::refresh`].
 pub struct ExperienceStore {
     index: Index,
     pub(super) snapshot: Snapshot,
@@ -151,14 +152,20 @@ impl ExperienceStore {
         trajectories: impl IntoIterator<Item = Trajectory>,
         progress: &mut Progress<'_>,
     ) -> Result<RecordReport> {
-        let mut writer = self.index.writer()?;
+        let mut writer = match self.index.writer() {
+            Err(busy) if busy.kind() == ErrorKind::Locked && self.config.queues => {
+                return self.enqueue(trajectories, progress);
+            }
+            result => result?,
+        };
         // Another process may have written since: what counts is what stands under the lock.
         self.refresh()?;
         let mut batch = Batch::default();
+        let taken = self.take_in(&mut writer, &mut batch, progress)?;
         let mut episodes = Vec::new();
         for trajectory in trajectories {
             progress.step("recording episodes", count(episodes.len()), 0)?;
-            episodes.push(self.add(&mut writer, trajectory, &mut batch)?);
+            episodes.push(self.add(&mut writer, trajectory, &mut batch, self.config.conflict)?);
         }
         if batch.written > 0 {
             if stored_plan(&self.snapshot)?.is_none() {
@@ -168,9 +175,15 @@ impl ExperienceStore {
             writer.commit_with(progress)?;
         }
         let commit = writer.commit_id();
+        // Still under the lock: nobody else may take the same ones in.
+        let absorbed = taken.finish(self.index.storage());
         drop(writer);
         self.refresh()?;
-        Ok(RecordReport { episodes, commit })
+        Ok(RecordReport {
+            episodes,
+            absorbed,
+            commit,
+        })
     }
 
     /// The most useful episodes, best first; none when the store has none.
@@ -332,7 +345,7 @@ impl ExperienceStore {
 
     /// Takes over the episodes of another store, encoded anew: one commit. Ids that are taken
     /// follow [`StoreConfig::conflict`]. Of counters the larger of both counts, so that merging
-    /// twice changes nothing.
+    /// twice changes nothing; where episodes were queued, counters wait for the next merging.
     ///
     /// # Errors
     /// As [`ExperienceStore::record_all`].
@@ -343,6 +356,9 @@ impl ExperienceStore {
             trajectories.push(other.read(id)?);
         }
         let report = self.record_all(trajectories, &mut Progress::none())?;
+        if report.episodes.iter().any(|one| one.fate == Fate::Queued) {
+            return Ok(report);
+        }
         let mut writer = self.index.writer()?;
         let mut raised = 0;
         for (theirs, recorded) in ids.iter().zip(&report.episodes) {
@@ -350,6 +366,7 @@ impl ExperienceStore {
             let here = match &recorded.fate {
                 Fate::Duplicate(id) => id,
                 Fate::Stored | Fate::Replaced => &recorded.id,
+                Fate::Queued => continue,
             };
             let usage = self.usage(here)?;
             let larger = Usage {
@@ -511,6 +528,6 @@ fn usage_document(id: &str, usage: Usage) -> Document {
         .payload(layout::encode_usage(usage))
 }
 
-fn count(len: usize) -> u64 {
+pub(super) fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }

@@ -27,9 +27,10 @@ impl ExperienceStore {
         writer: &mut Writer,
         mut trajectory: Trajectory,
         batch: &mut Batch,
+        conflict: Conflict,
     ) -> Result<Recorded> {
         layout::check(&trajectory)?;
-        let fate = self.identify(&mut trajectory, batch)?;
+        let fate = self.identify(&mut trajectory, batch, conflict)?;
         let warning = trajectory.contradiction();
         let (texts, windows_left_out) = self.plan.texts(&trajectory);
         let (digest, vectors) = (trajectory.digest(), self.encode_keys(&texts)?);
@@ -62,7 +63,12 @@ impl ExperienceStore {
     }
 
     /// Decides what an id that is taken means, and renames where that is asked for.
-    fn identify(&self, trajectory: &mut Trajectory, batch: &Batch) -> Result<Fate> {
+    fn identify(
+        &self,
+        trajectory: &mut Trajectory,
+        batch: &Batch,
+        conflict: Conflict,
+    ) -> Result<Fate> {
         let is_taken = |id: &str| Ok::<bool, Error>(batch.ids.contains(id) || self.contains(id)?);
         if !is_taken(&trajectory.id)? {
             return Ok(Fate::Stored);
@@ -77,7 +83,7 @@ impl ExperienceStore {
         {
             return Ok(Fate::Duplicate(same.to_owned()));
         }
-        match self.config.conflict {
+        match conflict {
             // Two of one call cannot replace one another: which one was meant?
             Conflict::Replace if !batch.ids.contains(&trajectory.id) => Ok(Fate::Replaced),
             Conflict::Rename => {
@@ -171,7 +177,7 @@ impl ExperienceStore {
         self.snapshot.fields().any(|(known, _)| known == name)
     }
 
-    fn encode_keys(&self, texts: &[(KeyKind, String)]) -> Result<Vec<SparseVector>> {
+    pub(super) fn encode_keys(&self, texts: &[(KeyKind, String)]) -> Result<Vec<SparseVector>> {
         let texts: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
         self.encoder.encode_documents(&texts)
     }

@@ -1,7 +1,14 @@
 //! The experience memory from outside: what is stored comes back whole, what is asked for is
 //! found, several processes get on, and odd input has the documented answer.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use sparsely::{
     Encoder, ErrorKind, LexicalEncoder, Progress,
@@ -556,4 +563,93 @@ fn a_file_with_bad_lines_names_them() {
         message.contains("line 4") && message.contains("UTF-8"),
         "{message}"
     );
+}
+
+/// Names the store for a process that records.
+const CHILD: &str = "SPARSELY_MEMORY_CHILD";
+
+/// A process that records episodes named after `name`; one that never waits for the writer's lock
+/// queues instead.
+fn spawn_recorder(path: &Path, name: &str, queues: bool) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["memory::records_until_killed", "--exact", "--nocapture"])
+        .env(CHILD, path)
+        .env("SPARSELY_MEMORY_NAME", name)
+        .env("SPARSELY_MEMORY_QUEUES", queues.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test of its own: what the other processes run.
+#[test]
+fn records_until_killed() {
+    let Some(path) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let variable = |name| std::env::var(name).unwrap();
+    let queues = variable("SPARSELY_MEMORY_QUEUES") == "true";
+    let wait = Duration::from_secs(if queues { 0 } else { 60 });
+    let config = StoreConfig::new().lock_wait(wait).queue_when_busy(queues);
+    let mut store = ExperienceStore::open_or_create(path, encoder(), config).unwrap();
+    println!("ready");
+    for number in 0..100_000 {
+        let id = format!("{}-{number}", variable("SPARSELY_MEMORY_NAME"));
+        let recorded = store.record(episode(&id, &id, Outcome::Success)).unwrap();
+        let is_queued = recorded.fate == Fate::Queued;
+        println!("{} {id}", if is_queued { "queued" } else { "stored" });
+    }
+}
+
+#[test]
+fn killed_processes_that_record_at_once_lose_nothing_they_promised() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut promised, mut queued) = (HashSet::new(), 0);
+    for round in 0..4 {
+        let mut recorders = ["waits", "queues", "queues-too"].map(|name| {
+            let queues = name.starts_with("queues");
+            spawn_recorder(directory.path(), &format!("{name}-{round}"), queues)
+        });
+        let outputs = recorders.each_mut().map(|child| {
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert!(lines.any(|line| line.unwrap().ends_with("ready")));
+            lines
+        });
+        std::thread::sleep(Duration::from_millis(250));
+        for child in &mut recorders {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        for line in outputs.into_iter().flatten().map_while(Result::ok) {
+            if let Some((fate @ ("stored" | "queued"), id)) = line.split_once(' ') {
+                queued += usize::from(fate == "queued");
+                assert!(promised.insert(id.to_owned()), "{id} twice");
+            }
+        }
+        let mut store =
+            ExperienceStore::open_or_create(directory.path(), encoder(), StoreConfig::new())
+                .unwrap();
+        let absorbed = store.absorb().unwrap();
+        assert!(absorbed.unreadable.is_empty(), "{absorbed:?}");
+        assert_eq!(store.queued().unwrap(), 0);
+        let found = store.ids().unwrap();
+        let distinct: HashSet<&String> = found.iter().collect();
+        assert_eq!(distinct.len(), found.len());
+        let lost: Vec<&String> = promised
+            .iter()
+            .filter(|id| !distinct.contains(id))
+            .collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        // Each of three processes may have been killed after a commit and before its word.
+        assert!(
+            found.len() <= promised.len() + 3 * (round + 1),
+            "{}",
+            found.len()
+        );
+        for id in found {
+            assert_eq!(store.episode(&id).unwrap().unwrap().task(), id);
+        }
+    }
+    assert!(queued > 0, "nothing was ever queued");
 }
