@@ -13,6 +13,8 @@ pub mod onnx;
 mod open;
 mod pool;
 mod prune;
+#[cfg(feature = "onnx")]
+mod run;
 mod static_encoder;
 mod static_table;
 mod table;

@@ -26,12 +26,12 @@ mod options;
 mod runtime;
 mod schedule;
 mod session;
-mod stream;
 mod worker;
 
 pub use self::{
     device::Device,
-    encoder::{OnnxEncoder, Tally},
-    options::{LongTexts, OnnxOptions},
+    encoder::OnnxEncoder,
+    options::OnnxOptions,
     runtime::{load_runtime, share_environment},
 };
+pub use crate::encode::run::{LongTexts, Tally};

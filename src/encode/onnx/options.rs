@@ -4,7 +4,10 @@ use std::path::Path;
 
 use super::{Device, OnnxEncoder};
 use crate::{
-    encode::{Pooling, Pruning},
+    encode::{
+        Pooling, Pruning,
+        run::{LongTexts, TextOptions},
+    },
     error::Result,
 };
 
@@ -14,31 +17,13 @@ use crate::{
 pub struct OnnxOptions {
     pub(super) graph: Option<String>,
     pub(super) pooling: Option<Pooling>,
-    pub(super) pruning: Option<Pruning>,
-    pub(super) query_prompt: Option<String>,
-    pub(super) document_prompt: Option<String>,
-    pub(super) query_length: Option<usize>,
-    pub(super) document_length: Option<usize>,
-    pub(super) long_texts: LongTexts,
+    pub(super) texts: TextOptions,
     pub(super) terms: Option<u32>,
     pub(super) device: Device,
     pub(super) threads: usize,
     pub(super) sessions: usize,
     pub(super) batch_tokens: Option<usize>,
     pub(super) logits_budget: u64,
-}
-
-/// What becomes of a text with more tokens than the model takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LongTexts {
-    /// Its end is dropped, and counted in [`Tally`](super::Tally). The default, as in Python.
-    Truncate,
-    /// It is cut into windows, each sharing `overlap` tokens with the one before; a term's weight
-    /// is its largest in any window. The prompt stands in front of each.
-    Windows {
-        /// Tokens shared by neighbors.
-        overlap: usize,
-    },
 }
 
 impl OnnxOptions {
@@ -48,12 +33,7 @@ impl OnnxOptions {
         OnnxOptions {
             graph: None,
             pooling: None,
-            pruning: None,
-            query_prompt: None,
-            document_prompt: None,
-            query_length: None,
-            document_length: None,
-            long_texts: LongTexts::Truncate,
+            texts: TextOptions::NONE,
             terms: None,
             device: Device::Cpu,
             threads: 1,
@@ -93,21 +73,21 @@ impl OnnxOptions {
     /// Prunes so. The default keeps what the directory says, mostly everything.
     #[must_use]
     pub fn pruning(mut self, pruning: Pruning) -> OnnxOptions {
-        self.pruning = Some(pruning);
+        self.texts.pruning = Some(pruning);
         self
     }
 
     /// Puts `prompt` in front of queries.
     #[must_use]
     pub fn query_prompt(mut self, prompt: impl Into<String>) -> OnnxOptions {
-        self.query_prompt = Some(prompt.into());
+        self.texts.query_prompt = Some(prompt.into());
         self
     }
 
     /// Puts `prompt` in front of documents.
     #[must_use]
     pub fn document_prompt(mut self, prompt: impl Into<String>) -> OnnxOptions {
-        self.document_prompt = Some(prompt.into());
+        self.texts.document_prompt = Some(prompt.into());
         self
     }
 
@@ -115,21 +95,21 @@ impl OnnxOptions {
     /// model's limit, or 512 where it names none.
     #[must_use]
     pub fn query_length(mut self, tokens: usize) -> OnnxOptions {
-        self.query_length = Some(tokens);
+        self.texts.query_length = Some(tokens);
         self
     }
 
     /// Takes documents of at most this many tokens at once; default as for queries.
     #[must_use]
     pub fn document_length(mut self, tokens: usize) -> OnnxOptions {
-        self.document_length = Some(tokens);
+        self.texts.document_length = Some(tokens);
         self
     }
 
     /// What becomes of longer documents; longer queries are always truncated.
     #[must_use]
     pub fn long_texts(mut self, long_texts: LongTexts) -> OnnxOptions {
-        self.long_texts = long_texts;
+        self.texts.long_texts = long_texts;
         self
     }
 

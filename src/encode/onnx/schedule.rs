@@ -10,11 +10,11 @@ use std::sync::{
 };
 
 use super::{
-    batch::{Batch, Group, Padding, plan},
+    batch::{Batch, Budget, Group, Padding, plan},
     worker::{Row, Worker},
 };
 use crate::{
-    encode::{onnx::batch::Budget, tokenize::Window},
+    encode::{run::Run, tokenize::Window},
     error::{Error, Result},
     sparse::SparseVector,
 };
@@ -45,55 +45,6 @@ impl Schedule {
             budget,
             padding,
         }
-    }
-
-    /// One vector per input, in order.
-    pub(crate) fn run(&self, inputs: &[Window]) -> Result<Vec<SparseVector>> {
-        let lengths: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
-        self.budget
-            .check(lengths.iter().copied().max().unwrap_or(0))?;
-        let groups = plan(&lengths, self.budget);
-        let mut vectors = vec![SparseVector::default(); inputs.len()];
-        let helpers = self.sessions.min(groups.len()).saturating_sub(1);
-        if helpers == 0 {
-            let mut worker = self.take();
-            for group in &groups {
-                let done = self.group(&mut worker, group, inputs)?;
-                place(&mut vectors, group, done);
-            }
-            return Ok(vectors);
-        }
-        let next = AtomicUsize::new(0);
-        let (send, receive) = crossbeam::channel::unbounded();
-        let work = || -> Result<()> {
-            let mut worker = self.take();
-            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let done = self.group(&mut worker, group, inputs);
-                if done.is_err() {
-                    // The others stop at their next batch.
-                    next.store(groups.len(), Ordering::Relaxed);
-                }
-                let _ = send.send((group, done?));
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let mut outcome = own;
-            for thread in threads {
-                let theirs = thread
-                    .join()
-                    .unwrap_or_else(|_| Err(Error::model("ONNX Runtime", "a session failed")));
-                outcome = outcome.and(theirs);
-            }
-            outcome
-        })?;
-        drop(send);
-        for (group, done) in receive {
-            place(&mut vectors, group, done);
-        }
-        Ok(vectors)
     }
 
     fn group(
@@ -140,6 +91,56 @@ impl Schedule {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Worker>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run for Schedule {
+    fn run(&self, inputs: &[Window]) -> Result<Vec<SparseVector>> {
+        let lengths: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
+        self.budget
+            .check(lengths.iter().copied().max().unwrap_or(0))?;
+        let groups = plan(&lengths, self.budget);
+        let mut vectors = vec![SparseVector::default(); inputs.len()];
+        let helpers = self.sessions.min(groups.len()).saturating_sub(1);
+        if helpers == 0 {
+            let mut worker = self.take();
+            for group in &groups {
+                let done = self.group(&mut worker, group, inputs)?;
+                place(&mut vectors, group, done);
+            }
+            return Ok(vectors);
+        }
+        let next = AtomicUsize::new(0);
+        let (send, receive) = crossbeam::channel::unbounded();
+        let work = || -> Result<()> {
+            let mut worker = self.take();
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let done = self.group(&mut worker, group, inputs);
+                if done.is_err() {
+                    // The others stop at their next batch.
+                    next.store(groups.len(), Ordering::Relaxed);
+                }
+                let _ = send.send((group, done?));
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let mut outcome = own;
+            for thread in threads {
+                let theirs = thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Error::model("ONNX Runtime", "a session failed")));
+                outcome = outcome.and(theirs);
+            }
+            outcome
+        })?;
+        drop(send);
+        for (group, done) in receive {
+            place(&mut vectors, group, done);
+        }
+        Ok(vectors)
     }
 }
 

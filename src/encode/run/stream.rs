@@ -3,7 +3,7 @@
 //! One thread reads and tokenizes the next part while the sessions run the present one. A part is
 //! large enough that sorting it by length leaves little filling, and small enough to hold several.
 
-use super::{OnnxEncoder, encoder::Inputs};
+use super::{Inputs, Run, Runner};
 use crate::{
     error::{Error, Result},
     progress::Progress,
@@ -19,18 +19,9 @@ const BYTES: usize = 4 << 20;
 /// A part on its way: what the caller attached to each text, and the texts as inputs.
 type Part<T> = (Vec<T>, Inputs);
 
-impl OnnxEncoder {
-    /// Encodes documents as they come and hands each vector to `sink` in order, with what came
-    /// attached to its text. Memory does not grow with the number of documents. Besides the
-    /// encoder's own threads, one more reads and tokenizes ahead.
-    ///
-    /// An error of `documents` or `sink`, or a break of `progress`, ends the work; what `sink` was
-    /// given before stands. To go on later, leave out the documents it was given.
-    ///
-    /// # Errors
-    /// As [`Encoder::encode_documents`](crate::Encoder::encode_documents), and what `documents`
-    /// and `sink` return.
-    pub fn encode_stream<T: Send>(
+impl<R: Run> Runner<R> {
+    /// See the public methods of the encoders.
+    pub(crate) fn stream<T: Send>(
         &self,
         documents: impl Iterator<Item = Result<(T, String)>> + Send,
         progress: &mut Progress<'_>,
