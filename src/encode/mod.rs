@@ -6,6 +6,8 @@
 #[cfg(feature = "tokenizers")]
 mod inference_free;
 mod lexical;
+#[cfg(feature = "sae")]
+pub(crate) mod matrix;
 #[cfg(feature = "tokenizers")]
 mod model;
 #[cfg(feature = "onnx")]

@@ -9,6 +9,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod expand;
+#[cfg(feature = "sae")]
+pub(crate) mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;

@@ -26,6 +26,7 @@ const ENCODER_SEAM: &[&str] = &["Encoder", "Fingerprint"];
 const UNSAFE_FILES: &[&str] = &[
     "simd/avx2.rs",
     "simd/avx512.rs",
+    "simd/matrix.rs",
     "simd/neon.rs",
     "storage/mmap.rs",
 ];
