@@ -20,6 +20,8 @@ mod run;
 mod static_encoder;
 mod static_table;
 mod table;
+#[cfg(any(feature = "tokenizers", feature = "sae"))]
+mod tensors;
 #[cfg(feature = "tokenizers")]
 #[cfg_attr(
     not(feature = "onnx"),
