@@ -17,6 +17,8 @@ mod pool;
 mod prune;
 #[cfg(feature = "onnx")]
 mod run;
+#[cfg(feature = "sae")]
+pub mod sae;
 mod static_encoder;
 mod static_table;
 mod table;

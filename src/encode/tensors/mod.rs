@@ -15,7 +15,7 @@ mod write;
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
 #[cfg(feature = "sae")]
-pub(crate) use self::write::{write_safetensors, Content};
+pub(crate) use self::write::{Content, write_safetensors};
 use crate::{
     error::{Error, Result},
     storage::{Disk, FileBytes, Storage},
