@@ -26,11 +26,11 @@ pub const QUERY_BYTES_MAX: usize = 1_000;
 /// Files over this are data or generated.
 const FILE_BYTES_MAX: u64 = 1_500_000;
 /// The same query more often than this is boilerplate.
-const REPEATS_MAX: u8 = 3;
+pub(super) const REPEATS_MAX: u8 = 3;
 /// Of the definitions in test files this share is kept, in 256ths.
 const TESTS_KEPT: u64 = 77;
 /// Files that are read at a time.
-const FILES_AT_ONCE: usize = 256;
+pub(super) const FILES_AT_ONCE: usize = 256;
 const DEPTH_MAX: usize = 64;
 
 /// Folders that hold other people's code or no code.
@@ -423,14 +423,14 @@ impl Corpus {
 }
 
 /// What came of a file.
-enum Read {
+pub(super) enum Read {
     Definitions(Language, Vec<Definition>),
     NotText,
     TooLarge,
     Failed,
 }
 
-fn read_file(path: &PathBuf) -> Read {
+pub(super) fn read_file(path: &PathBuf) -> Read {
     let Some(language) = Language::of(path) else {
         return Read::Failed;
     };
@@ -447,7 +447,7 @@ fn read_file(path: &PathBuf) -> Read {
 }
 
 /// The source files under `path`.
-fn source_files(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(super) fn source_files(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
     let metadata = fs::metadata(path).map_err(|error| Error::io("read", path, error))?;
     if metadata.is_file() {
         if Language::of(path).is_some() {
@@ -476,7 +476,7 @@ fn source_files(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(
 }
 
 /// `text` without the identifier `name`.
-fn without(text: &str, name: &str) -> String {
+pub(super) fn without(text: &str, name: &str) -> String {
     let mut rest = text;
     let mut kept = String::with_capacity(text.len());
     let is_word = |c: char| c.is_alphanumeric() || c == '_';

@@ -10,6 +10,7 @@ mod extract;
 mod finish;
 mod gradient;
 mod negatives;
+mod pairs;
 mod pattern;
 mod problem;
 mod random;
@@ -21,6 +22,7 @@ use std::{
 };
 
 pub use self::corpus::{Corpus, Counts, PASSAGE_BYTES_MAX, QUERY_BYTES_MAX};
+pub use self::pairs::{Pair, pairs_of_tree};
 use self::{gradient::Model, problem::Problem};
 use crate::{
     encode::StaticTable,
