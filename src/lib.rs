@@ -89,8 +89,8 @@ pub use crate::{
     },
     progress::{Progress, Step},
     search::{
-        Approximation, Exhaustive, Explanation, Federated, Filter, Hit, Hits, Mode, Origin,
-        Pruning, Query, Scratch, Searcher, TermExplanation,
+        Approximation, Exhaustive, Explanation, Federated, Filter, Fused, FusedPart, Fusion, Hit,
+        Hits, Mode, Normalization, Origin, Pruning, Query, Scratch, Searcher, TermExplanation,
     },
     segment::{DocKey, Document, FieldType, StoredDocument, Value},
     simd::InstructionSet,

@@ -1,11 +1,21 @@
 //! The encoders that can be named on the command line.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use sparsely::{Encoder, LexicalEncoder, Result, StaticEncoder, StaticTable};
 
+/// The first bytes of a table of the static encoder (`docs/static-table.md`): they tell it from a
+/// run.
+const TABLE_MAGIC: &[u8] = b"SPRT\x0D\x0A\x1A\x0A";
+
 /// An encoder by name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Choice {
     Lexical,
     LexicalCode,
@@ -20,14 +30,29 @@ impl FromStr for Choice {
     type Err = String;
 
     fn from_str(name: &str) -> std::result::Result<Choice, String> {
+        let path = Path::new(name);
         match name {
             "lexical" => Ok(Choice::Lexical),
             "lexical-code" => Ok(Choice::LexicalCode),
             "lexical-text" => Ok(Choice::LexicalText),
             "static" => Ok(Choice::Static),
-            _ if PathBuf::from(name).is_file() => Ok(Choice::Table(name.into())),
-            _ if PathBuf::from(name).is_dir() => Ok(Choice::Model(name.into())),
-            _ => Err("neither an encoder's name nor a table nor the folder of a model".to_owned()),
+            _ if path.is_dir() => Ok(Choice::Model(path.into())),
+            _ if is_table(path) => Ok(Choice::Table(path.into())),
+            _ => Err(format!(
+                "{name:?}: neither an encoder's name nor a table nor the folder of a model"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Lexical => f.write_str("lexical"),
+            Choice::LexicalCode => f.write_str("lexical-code"),
+            Choice::LexicalText => f.write_str("lexical-text"),
+            Choice::Static => f.write_str("static"),
+            Choice::Table(path) | Choice::Model(path) => path.display().fmt(f),
         }
     }
 }
@@ -44,4 +69,10 @@ impl Choice {
             Choice::Model(dir) => sparsely::encode::open(dir),
         }
     }
+}
+
+fn is_table(path: &Path) -> bool {
+    let mut start = [0; TABLE_MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *TABLE_MAGIC
 }

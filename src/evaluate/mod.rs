@@ -2,7 +2,7 @@
 //!
 //! The measures are those of trec_eval, with its tie rule, and do no input or output. Readers and
 //! writers speak TREC's qrels and run files and, with the feature `json`, BEIR collections; their
-//! errors name file and line.
+//! errors name file and line. [`Comparison`] says whether one run is better than another.
 //!
 //! ```
 //! use sparsely::evaluate::{Judgments, Measure, Ranking, Run};
@@ -16,6 +16,7 @@
 
 #[cfg(feature = "json")]
 mod beir;
+mod compare;
 mod judgments;
 mod lines;
 mod measure;
@@ -24,6 +25,7 @@ mod run;
 #[cfg(feature = "json")]
 pub use self::beir::{Collection, Text, Texts};
 pub use self::{
+    compare::{Comparison, QueryComparison, Randomization, Significance},
     judgments::{Grades, Judgments},
     measure::Measure,
     run::{Ranked, Ranking, Run},

@@ -1,7 +1,7 @@
 //! Rankings, in the order that trec_eval gives them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, Write},
 };
 
@@ -9,7 +9,10 @@ use super::{
     judgments::trec_id,
     lines::{Lines, failed_write},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    search::Fusion,
+};
 
 /// The ranked documents of each query.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,6 +87,45 @@ impl Run {
     #[must_use]
     pub fn ranking(&self, query: &str) -> Option<&Ranking> {
         self.queries.get(query)
+    }
+
+    /// Fuses the rankings of each query; a run that lacks a query counts as one that found
+    /// nothing. Scores are rounded to `f32`, and equal ones fall by id as in any [`Ranking`].
+    ///
+    /// ```
+    /// use sparsely::{Fusion, evaluate::{Ranking, Run}};
+    /// let (mut words, mut learned) = (Run::default(), Run::default());
+    /// words.insert("q", Ranking::new([("a".to_owned(), 2.0), ("b".to_owned(), 1.0)])?);
+    /// learned.insert("q", Ranking::new([("b".to_owned(), 9.0)])?);
+    /// let fused = Run::fused(&Fusion::reciprocal_rank(), &[&words, &learned])?;
+    /// assert_eq!(fused.ranking("q").unwrap().ranked()[0].document, "b");
+    /// # Ok::<(), sparsely::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Fusion::fuse`].
+    pub fn fused(fusion: &Fusion, runs: &[&Run]) -> Result<Run> {
+        let queries: BTreeSet<&String> = runs.iter().flat_map(|run| run.queries.keys()).collect();
+        let mut fused = Run::default();
+        for query in queries {
+            let lists: Vec<Vec<(&str, f32)>> = runs
+                .iter()
+                .map(|run| {
+                    let ranked = run.ranking(query).map_or(&[][..], Ranking::ranked);
+                    let pairs = ranked.iter();
+                    pairs
+                        .map(|one| (one.document.as_str(), one.score))
+                        .collect()
+                })
+                .collect();
+            let ranked = fusion.fuse(&lists)?.into_iter().map(|found| {
+                #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
+                let score = found.score as f32;
+                (found.item.to_owned(), score)
+            });
+            fused.insert(query, Ranking::new(ranked)?);
+        }
+        Ok(fused)
     }
 
     /// The queries with their rankings, by rising id.

@@ -3,7 +3,7 @@
 //! Every way of searching returns the same total order: score falling, then key bytes rising,
 //! whatever segments the documents lie in. [`Searcher`] is the seam to other back ends;
 //! [`Exhaustive`] is the oracle that the fast ways must equal; [`Federated`] asks several
-//! searchers as one.
+//! searchers as one; [`Fusion`] makes one ranking of several.
 
 mod accumulate;
 mod admit;
@@ -15,6 +15,7 @@ mod exhaustive;
 mod explain;
 mod federated;
 mod filter;
+mod fusion;
 mod hits;
 pub(crate) mod postings;
 mod pruned;
@@ -28,6 +29,7 @@ pub use self::{
     explain::{Explanation, Origin, TermExplanation},
     federated::Federated,
     filter::Filter,
+    fusion::{Fused, FusedPart, Fusion, Normalization},
     hits::{Hit, Hits},
     query::{Approximation, Mode, Pruning, Query},
     scratch::Scratch,

@@ -1,0 +1,125 @@
+//! One encoder with the index it made of a collection.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use sparsely::{
+    Config, Document, Encoder, Error, Explanation, Index, Query, Result, Scratch, Searcher,
+    Snapshot,
+    evaluate::{Collection, Judgments, Ranking, Run, Text},
+};
+
+use crate::encoders::Choice;
+
+/// An encoder and a collection that it has indexed.
+pub(crate) struct System {
+    encoder: Box<dyn Encoder>,
+    snapshot: Snapshot,
+    pub(crate) index_seconds: f64,
+    /// The size of the index, stored texts included.
+    pub(crate) bytes: u64,
+    /// The ids of the documents.
+    pub(crate) ids: HashSet<String>,
+    /// Removes the index in the end, where it is a temporary one.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl System {
+    /// Indexes `collection` in the new folder `place`, or in a temporary one.
+    pub(crate) fn build(
+        collection: &Collection,
+        choice: &Choice,
+        place: Option<&Path>,
+    ) -> Result<System> {
+        let encoder = choice.open()?;
+        let (place, temporary): (PathBuf, _) = match place {
+            Some(place) => (place.to_owned(), None),
+            None => {
+                let made = tempfile::tempdir();
+                let made = made.map_err(|error| Error::io("create", "index", error))?;
+                (made.path().join("index"), Some(made))
+            }
+        };
+        let begun = Instant::now();
+        let index = Index::create(&place, Config::for_encoder(&*encoder))?;
+        let mut writer = index.writer()?;
+        let mut ids = HashSet::new();
+        for document in collection.documents()? {
+            let Text { id, text } = document?;
+            writer.upsert(Document::from_text(&*encoder, id.as_str(), text)?)?;
+            if !ids.insert(id.clone()) {
+                eprintln!("evaluate: document {id:?} stands twice; the later one counts");
+            }
+        }
+        writer.commit()?;
+        let snapshot = index.snapshot()?;
+        Ok(System {
+            encoder,
+            snapshot,
+            index_seconds: begun.elapsed().as_secs_f64(),
+            bytes: size(&place)?,
+            ids,
+            _temporary: temporary,
+        })
+    }
+
+    pub(crate) fn fingerprint(&self) -> String {
+        self.encoder.fingerprint().to_string()
+    }
+
+    pub(crate) fn document_count(&self) -> u64 {
+        self.snapshot.document_count()
+    }
+
+    /// Runs the judged queries; returns what they found and how long each took, encoding included.
+    pub(crate) fn run(
+        &self,
+        collection: &Collection,
+        judgments: &Judgments,
+        top: usize,
+    ) -> Result<(Run, Vec<Duration>)> {
+        let mut run = Run::default();
+        let mut times = Vec::new();
+        let mut scratch = Scratch::new();
+        for query in collection.queries()? {
+            let Text { id, text } = query?;
+            if judgments.grades(&id).is_none() {
+                continue;
+            }
+            if run.ranking(&id).is_some() {
+                eprintln!("evaluate: query {id:?} stands twice; the first one counts");
+                continue;
+            }
+            let begun = Instant::now();
+            let vector = self.encoder.encode_query_for(&text, &self.snapshot)?;
+            let query = Query::new(vector).top(top);
+            let hits = self.snapshot.search_with(&query, &mut scratch)?;
+            times.push(begun.elapsed());
+            let scored = hits.iter().map(|hit| (hit.key().to_string(), hit.score()));
+            run.insert(&id, Ranking::new(scored)?);
+        }
+        Ok((run, times))
+    }
+
+    /// Why a document has its score for a query, with readable terms.
+    pub(crate) fn explain(&self, query: &str, document: &str) -> Result<Explanation> {
+        let vector = self.encoder.encode_query_for(query, &self.snapshot)?;
+        let explanation = self
+            .snapshot
+            .explain(&Query::new(vector), &document.into())?;
+        Ok(explanation.labeled(|term| self.encoder.term(term)))
+    }
+}
+
+fn size(dir: &Path) -> Result<u64> {
+    let failed = |error| Error::io("list", dir, error);
+    let mut bytes = 0;
+    for entry in dir.read_dir().map_err(failed)? {
+        let meta = entry.and_then(|entry| entry.metadata()).map_err(failed)?;
+        bytes += if meta.is_file() { meta.len() } else { 0 };
+    }
+    Ok(bytes)
+}
