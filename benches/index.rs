@@ -1,98 +1,220 @@
 //! Build, open and search, by regime. Each benchmark checks its answers before it is timed.
 //!
-//! The corpus is made here: document frequencies of two bands (topical terms of one cluster, and a
-//! plateau of expansion terms that a tenth of the collection has), because a Zipf curve hides what
-//! learned vectors cost.
+//! `cargo bench --bench index` measures on 60,000 generated documents in some minutes;
+//! `SPARSELY_BENCH=quick cargo bench --bench index` goes once over everything on 20,000, in less than
+//! two. A name after `--` picks benchmarks, as with every criterion program.
 
-use std::{hint::black_box, path::Path};
+mod generate;
+
+use std::{env, hint::black_box, path::Path, sync::LazyLock, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use generate::{Generator, Shape};
 use sparsely::{
-    Config, Document, Filter, Index, Mode, Progress, Query, Scratch, Searcher, SparseVector,
+    Approximation, Config, Document, Filter, Index, Mode, Progress, Query, Scratch, Searcher,
+    Snapshot, SparseVector,
 };
 
-const DOCUMENTS: u32 = 20_000;
-const CLUSTERS: u32 = 200;
+/// Once over everything, or as long as criterion thinks right.
+static IS_QUICK: LazyLock<bool> =
+    LazyLock::new(|| env::var("SPARSELY_BENCH").is_ok_and(|tier| tier == "quick"));
+
+const VECTORS: Generator = Generator::new(Shape::SPLADE, 1);
+
+fn document_count() -> u64 {
+    if *IS_QUICK { 20_000 } else { 60_000 }
+}
 
 fn build(c: &mut Criterion) {
     let mut group = c.benchmark_group("build");
     group.sample_size(10);
-    group.bench_function("2000 documents, two commits, merged", |b| {
-        b.iter(|| {
-            let index = Index::in_memory(config()).expect("an index in memory");
-            fill(&index, 2000);
-            assert_eq!(index.snapshot().expect("a snapshot").document_count(), 2000);
+    for (name, ordered_from) in [("windows", u64::MAX), ("blocks", 1)] {
+        group.bench_function(format!("2000 documents, merged to {name}"), |b| {
+            b.iter(|| {
+                let snapshot = filled(2000, ordered_from);
+                assert_eq!(snapshot.document_count(), 2000);
+            });
         });
-    });
+    }
     group.finish();
 }
 
 fn open(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("index");
-    fill(
-        &Index::create(&path, config()).expect("an index"),
-        DOCUMENTS,
-    );
+    let index = Index::create(&path, config().ordered_from(1)).expect("an index");
+    fill(&index, 5000);
     let open = |path: &Path| Index::open(path).and_then(|index| index.snapshot());
-    assert_eq!(
-        open(&path).expect("opens").document_count(),
-        u64::from(DOCUMENTS)
-    );
+    assert_eq!(open(&path).expect("opens").document_count(), 5000);
     c.bench_function("open", |b| {
-        b.iter(|| open(black_box(&path)).expect("opens"))
+        b.iter(|| open(black_box(&path)).expect("opens"));
     });
 }
 
+/// One thread, one query at a time, on the layout of fresh segments and on that of large ones.
 fn search(c: &mut Criterion) {
-    for (layout, ordered_from) in [("windows", u64::MAX), ("blocks", 1)] {
-        let index = Index::in_memory(config().ordered_from(ordered_from)).expect("an index");
-        fill(&index, DOCUMENTS);
-        let snapshot = index.snapshot().expect("a snapshot");
+    for (layout, ordered_from) in LAYOUTS {
+        let snapshot = filled(document_count(), ordered_from);
         let mut group = c.benchmark_group(format!("search/{layout}"));
-        for (name, query) in regimes() {
-            let fast = snapshot.search(&query).expect("searches");
-            let oracle = query.clone().mode(Mode::Exhaustive);
-            assert_eq!(fast, snapshot.search(&oracle).expect("searches"), "{name}");
+        for (name, queries) in regimes() {
+            check(&snapshot, &queries, name);
             let mut scratch = Scratch::new();
+            let mut next = queries.iter().cycle();
             group.bench_function(name, |b| {
-                b.iter(|| snapshot.search_with(black_box(&query), &mut scratch));
+                b.iter(|| {
+                    let query = next.next().expect("a cycle has no end");
+                    snapshot.search_with(black_box(query), &mut scratch)
+                });
             });
         }
         group.finish();
     }
 }
 
+/// Many queries at once; the time is that of all.
+fn batch(c: &mut Criterion) {
+    let queries: Vec<Query> = (0..200)
+        .map(|at| Query::new(VECTORS.query(1000 + at)).top(10))
+        .collect();
+    for (layout, ordered_from) in LAYOUTS {
+        let snapshot = filled(document_count(), ordered_from);
+        let alone: Vec<_> = queries
+            .iter()
+            .map(|query| snapshot.search(query).expect("searches"))
+            .collect();
+        let mut group = c.benchmark_group(format!("batch of 200/{layout}"));
+        group.sample_size(10);
+        for threads in [1, 2] {
+            let together = snapshot.search_batch(&queries, threads);
+            assert_eq!(together.expect("searches"), alone, "{threads} threads");
+            group.bench_function(format!("{threads} threads"), |b| {
+                b.iter(|| snapshot.search_batch(black_box(&queries), threads));
+            });
+        }
+        group.finish();
+    }
+}
+
+const LAYOUTS: [(&str, u64); 2] = [("windows", u64::MAX), ("blocks", 1)];
+
 /// Queries by what makes them hard.
-fn regimes() -> Vec<(&'static str, Query)> {
-    let long = || Query::new(vector(7, 40));
+fn regimes() -> Vec<(&'static str, Vec<Query>)> {
+    let of = |shape: fn(SparseVector) -> Query| -> Vec<Query> {
+        (0..20).map(|at| shape(VECTORS.query(at))).collect()
+    };
     vec![
-        ("short, k = 10", Query::new(vector(7, 5)).top(10)),
-        ("long, k = 10", long().top(10)),
-        ("long, k = 100", long().top(100)),
-        ("long, k = 1000", long().top(1000)),
-        ("flat, 100 terms", flat().top(10)),
+        ("short, 5 terms", of(|vector| Query::new(vector.keep(5)))),
+        ("long, k = 10", of(|vector| Query::new(vector).top(10))),
+        ("long, k = 100", of(|vector| Query::new(vector).top(100))),
+        ("long, k = 1000", of(|vector| Query::new(vector).top(1000))),
+        (
+            "hot terms",
+            (0..20).map(|at| Query::new(banded(at, true))).collect(),
+        ),
+        (
+            "rare terms",
+            (0..20).map(|at| Query::new(banded(at, false))).collect(),
+        ),
+        (
+            "flat, 100 terms",
+            (0..20).map(|at| Query::new(flat(at))).collect(),
+        ),
+        (
+            "kept 10, 100 rescored",
+            of(|vector| Query::new(vector).keep(10).rescore(100)),
+        ),
+        (
+            "approximate, 0.99",
+            of(|vector| Query::new(vector).mode(Mode::Approximate(Approximation::Recall(0.99)))),
+        ),
         (
             "half the documents",
-            long().filter(Filter::equals("parity", 0_i64)),
+            of(|vector| Query::new(vector).filter(Filter::equals("parity", 0_i64))),
         ),
         (
             "one document in a thousand",
-            long().filter(Filter::equals("thousandth", 5_i64)),
+            of(|vector| Query::new(vector).filter(Filter::equals("thousandth", 5_i64))),
         ),
     ]
 }
 
-fn config() -> Config {
-    Config::new().weight_limit(4.0)
+/// Exact answers equal exhaustive ones; approximate ones that call themselves exact do too.
+fn check(snapshot: &Snapshot, queries: &[Query], name: &str) {
+    let checked = if *IS_QUICK { 2 } else { 5 };
+    for query in &queries[..checked] {
+        let fast = snapshot.search(query).expect("searches");
+        assert!(!fast.is_empty(), "{name} finds nothing");
+        let oracle = query.clone().mode(Mode::Exhaustive);
+        let oracle = snapshot.search(&oracle).expect("searches");
+        let is_two_steps = name.contains("rescored");
+        if fast.proven_exact() || is_two_steps {
+            assert_eq!(fast.as_slice(), oracle.as_slice(), "{name}");
+        } else {
+            assert!(
+                name.starts_with("approximate"),
+                "{name} is not proven exact"
+            );
+        }
+    }
 }
 
-fn fill(index: &Index, count: u32) {
+/// Twenty terms of the collection's most frequent, or of its rarest, by what documents have.
+fn banded(number: u64, hot: bool) -> SparseVector {
+    static BY_FREQUENCY: LazyLock<Vec<u32>> = LazyLock::new(|| {
+        let mut counts = std::collections::BTreeMap::new();
+        for at in 0..5000 {
+            for term in VECTORS.document(at).terms() {
+                *counts.entry(term.get()).or_insert(0_u32) += 1;
+            }
+        }
+        let mut terms: Vec<(u32, u32)> = counts.into_iter().map(|(term, n)| (n, term)).collect();
+        terms.sort_unstable();
+        terms.into_iter().map(|(_, term)| term).collect()
+    });
+    let mut random = generate::Random::new([7, number]);
+    let terms = BY_FREQUENCY.len() as u64;
+    let picked: std::collections::BTreeSet<u32> = (0..20)
+        .map(|_| {
+            let at = random.next() % 500;
+            let at = if hot { terms - 1 - at } else { terms / 8 + at };
+            BY_FREQUENCY[usize::try_from(at).expect("a place in memory")]
+        })
+        .collect();
+    let pairs = picked
+        .into_iter()
+        .map(|term| (term, 0.2 + random.unit() as f32));
+    SparseVector::new(pairs).expect("sound pairs")
+}
+
+/// A hundred terms of nearly one weight, as unpruned decoders make them: bounds say little.
+fn flat(number: u64) -> SparseVector {
+    let document = VECTORS.document(1_000_000 + number);
+    let other = VECTORS.document(2_000_000 + number);
+    let terms = document.terms().iter().chain(other.terms());
+    let terms: std::collections::BTreeSet<u32> = terms.map(|term| term.get()).collect();
+    let pairs = (0_u16..100)
+        .zip(terms)
+        .map(|(at, term)| (term, 2.3 + f32::from(at) / 1000.0));
+    SparseVector::new(pairs).expect("sound pairs")
+}
+
+fn config() -> Config {
+    Config::new().weight_limit(4.5)
+}
+
+fn filled(count: u64, ordered_from: u64) -> Snapshot {
+    let index = Index::in_memory(config().ordered_from(ordered_from)).expect("an index");
+    fill(&index, count);
+    index.snapshot().expect("a snapshot")
+}
+
+fn fill(index: &Index, count: u64) {
     let mut writer = index.writer().expect("the only writer");
     for number in 0..count {
-        let document = Document::new(format!("{number:06}"), vector(number, 60))
-            .field("parity", i64::from(number % 2))
-            .field("thousandth", i64::from(number % 1000));
+        let whole = i64::try_from(number).expect("a few thousand");
+        let document = Document::new(format!("{number:06}"), VECTORS.document(number))
+            .field("parity", whole % 2)
+            .field("thousandth", whole % 1000);
         writer.upsert(document).expect("a sound document");
         if number == count / 2 {
             writer.commit().expect("commits");
@@ -102,39 +224,20 @@ fn fill(index: &Index, count: u32) {
     writer.commit().expect("commits");
 }
 
-/// Two thirds of the terms from the document's cluster, one third from the plateau.
-fn vector(number: u32, terms: u32) -> SparseVector {
-    let cluster = number % CLUSTERS;
-    let mut random = Random(u64::from(number) + 1);
-    let mut pairs = std::collections::BTreeMap::new();
-    for at in 0..terms {
-        let term = match at % 3 {
-            0 => 20_000 + random.below(600),
-            _ => cluster * 100 + random.below(100),
-        };
-        pairs.insert(term, 0.1 + random.below(300) as f32 / 100.0);
-    }
-    SparseVector::new(pairs).expect("sound pairs")
-}
-
-/// A hundred terms of nearly one weight, as unpruned decoders make them: bounds say little.
-fn flat() -> Query {
-    let terms = (0..100).map(|at| (20_000 + at * 6, 2.3 + at as f32 / 1000.0));
-    Query::new(SparseVector::new(terms).expect("sound pairs"))
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        u32::try_from((mixed >> 32) % u64::from(bound)).expect("below a u32")
+fn criterion() -> Criterion {
+    if *IS_QUICK {
+        Criterion::default()
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(100))
+            .measurement_time(Duration::from_millis(400))
+    } else {
+        Criterion::default()
     }
 }
 
-criterion_group!(benches, build, open, search);
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = build, open, search, batch
+}
 criterion_main!(benches);

@@ -90,7 +90,7 @@ pub use crate::{
     progress::{Progress, Step},
     search::{
         Approximation, Exhaustive, Explanation, Federated, Filter, Fused, FusedPart, Fusion, Hit,
-        Hits, Mode, Normalization, Origin, Pruning, Query, Scratch, Searcher, TermExplanation,
+        Hits, Mode, Normalization, Origin, Query, Scratch, Searcher, TermExplanation, TwoStep,
     },
     segment::{DocKey, Document, FieldType, StoredDocument, Value},
     simd::InstructionSet,

@@ -4,11 +4,16 @@
 //! vectors build DOCS.csr INDEX [--document-top N] [--threads T] [--json]
 //! vectors search INDEX QUERIES.csr --top K [--query-top N] [--mode exact|approximate|exhaustive]
 //!         [--recall 0.99] [--ground-truth FILE] [--run OUT.gt] [--limit Q] [--json]
+//! vectors generate OUT.csr [--preset splade|sae] --documents N [--seed S] [--queries Q]
 //! ```
 //!
-//! A document's key is its row as 4 big-endian bytes. Exits with 1 on failure and 2 on wrong use.
+//! `generate` makes vectors for whoever has none; queries go beside the documents, as
+//! `OUT-queries.csr`. A document's key is its row as 4 big-endian bytes. Exits with 1 on failure and 2 on wrong use.
 
 mod build;
+mod generate;
+#[path = "../../benches/generate/mod.rs"]
+mod generator;
 mod search;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -29,6 +34,8 @@ enum Command {
     Build(BuildArguments),
     /// Runs queries, one at a time on one thread, and measures them
     Search(SearchArguments),
+    /// Makes documents and queries that behave like learned sparse vectors
+    Generate(GenerateArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,6 +91,33 @@ struct SearchArguments {
     json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+struct GenerateArguments {
+    /// Where the documents go
+    #[arg(value_name = "OUT.csr")]
+    out: PathBuf,
+    /// What the vectors are to look like
+    #[arg(long, value_enum, default_value_t = PresetName::Splade)]
+    preset: PresetName,
+    /// How many documents
+    #[arg(long, value_name = "N")]
+    documents: u64,
+    /// The same seed makes the same vectors
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// How many queries to write beside them, as OUT-queries.csr
+    #[arg(long, value_name = "Q")]
+    queries: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PresetName {
+    /// 30,522 terms, about 130 a document and 44 a query
+    Splade,
+    /// Latents of a sparse autoencoder: 131,072 terms, about 400 a document and 40 a query
+    Sae,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ModeName {
     Exact,
@@ -95,6 +129,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Build(arguments) => build::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 //! file was found long enough.
 
 use std::{
+    borrow::Borrow,
     fs::File,
     io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -13,7 +14,6 @@ use std::{
 use super::{refused, unreadable};
 use crate::{
     error::{Error, Result},
-    id::TermId,
     sparse::SparseVector,
 };
 
@@ -185,18 +185,20 @@ impl Iterator for CsrVectors {
     }
 }
 
-/// Writes vectors over `term_count` terms.
+/// Writes vectors over `term_count` terms. They are asked for three times, so an iterator that makes
+/// them needs no memory for all.
 ///
 /// # Errors
 /// When a vector has a term beyond them, and when the file cannot be written.
-pub fn write_csr<'a>(
+pub fn write_csr<V: Borrow<SparseVector>>(
     path: impl AsRef<Path>,
     term_count: u32,
-    vectors: impl Iterator<Item = &'a SparseVector> + Clone,
+    vectors: impl Iterator<Item = V> + Clone,
 ) -> Result<()> {
     let path = path.as_ref();
     let mut starts = vec![0_u64];
     for vector in vectors.clone() {
+        let vector = vector.borrow();
         if let Some(last) = vector
             .terms()
             .last()
@@ -216,11 +218,15 @@ pub fn write_csr<'a>(
         for start in &starts {
             file.write_all(&start.to_le_bytes())?;
         }
-        for term in vectors.clone().flat_map(SparseVector::terms) {
-            file.write_all(&TermId::get(*term).to_le_bytes())?;
+        for vector in vectors.clone() {
+            for term in vector.borrow().terms() {
+                file.write_all(&term.get().to_le_bytes())?;
+            }
         }
-        for weight in vectors.clone().flat_map(SparseVector::weights) {
-            file.write_all(&weight.to_le_bytes())?;
+        for vector in vectors.clone() {
+            for weight in vector.borrow().weights() {
+                file.write_all(&weight.to_le_bytes())?;
+            }
         }
         file.flush()
     };

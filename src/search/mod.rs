@@ -31,7 +31,7 @@ pub use self::{
     filter::Filter,
     fusion::{Fused, FusedPart, Fusion, Normalization},
     hits::{Hit, Hits},
-    query::{Approximation, Mode, Pruning, Query},
+    query::{Approximation, Mode, Query, TwoStep},
     scratch::Scratch,
 };
 use crate::{error::Result, segment::DocKey, statistics::Statistics};

@@ -33,41 +33,65 @@ impl Default for Approximation {
     }
 }
 
-/// How far queries and documents are pruned for the first of two steps.
+/// Two-step retrieval: few of the heaviest terms find candidates, the whole vectors rank them.
+///
+/// The first step searches short vectors with a short query, which costs a fraction of the whole
+/// search; the second takes the dot product of the whole query with the
+/// [full vector](crate::Document::full_vector) of each candidate (Lassance et al., "Two-Step
+/// SPLADE", arXiv 2404.13357). The answer is that of exhaustive scoring of the short vectors, then
+/// rescored, whatever the layout of the index.
+///
+/// The published pairs are constants here. Give the same one to documents and to queries:
 ///
 /// ```
-/// use sparsely::{Document, Pruning, Query, SparseVector};
+/// use sparsely::{Document, Query, SparseVector, TwoStep};
 /// let encoded = SparseVector::new((0..300).map(|term| (term, 1.0 + term as f32)))?;
-/// let document = Document::new("k", encoded.clone()).pruned(Pruning::SPLADE_CODE);
+/// let document = Document::new("k", encoded.clone()).two_step(TwoStep::SPLADE_CODE);
 /// assert_eq!(document.vector().len(), 100);
-/// let query = Query::new(encoded).pruned(Pruning::SPLADE_CODE);
+/// let query = Query::new(encoded).two_step(TwoStep::SPLADE_CODE);
 /// # Ok::<(), sparsely::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pruning {
-    /// The heaviest terms of a query that find candidates.
+pub struct TwoStep {
+    /// The heaviest terms of a query that find candidates; `usize::MAX` for all.
     pub query_terms: usize,
-    /// The heaviest terms of a document that are searched.
+    /// The heaviest terms of a document that are searched; `usize::MAX` for all.
     pub document_terms: usize,
     /// How many candidates are rescored with the full vectors.
     pub candidates: usize,
 }
 
-impl Pruning {
-    /// (10, 100) with full rescoring, as SPLADE-Code is served. A hundred candidates are rescored,
-    /// as in two-step SPLADE (arXiv 2404.13357, section 3).
-    pub const SPLADE_CODE: Pruning = Pruning {
-        query_terms: 10,
-        document_terms: 100,
-        candidates: 100,
+impl TwoStep {
+    /// One step with everything: queries and documents stay as they are.
+    pub const NONE: TwoStep = TwoStep {
+        query_terms: usize::MAX,
+        document_terms: usize::MAX,
+        candidates: 0,
     };
 
+    /// 40 terms of a query, 400 of a document.
+    pub const TOP_40_400: TwoStep = TwoStep::top(40, 400);
+
+    /// 20 terms of a query, 200 of a document.
+    pub const TOP_20_200: TwoStep = TwoStep::top(20, 200);
+
+    /// 10 terms of a query, 100 of a document.
+    pub const TOP_10_100: TwoStep = TwoStep::top(10, 100);
+
+    /// (10, 100) with full rescoring, as SPLADE-Code is served.
+    pub const SPLADE_CODE: TwoStep = TwoStep::TOP_10_100;
+
     /// (40, 400), as SPLARE prunes latents (arXiv 2603.13277, section 4).
-    pub const SPLARE: Pruning = Pruning {
-        query_terms: 40,
-        document_terms: 400,
-        candidates: 100,
-    };
+    pub const SPLARE: TwoStep = TwoStep::TOP_40_400;
+
+    /// A hundred candidates are rescored, as in two-step SPLADE (arXiv 2404.13357, section 3).
+    const fn top(query_terms: usize, document_terms: usize) -> TwoStep {
+        TwoStep {
+            query_terms,
+            document_terms,
+            candidates: 100,
+        }
+    }
 }
 
 /// A question: a sparse vector, the number of results, and conditions.
@@ -169,8 +193,11 @@ impl Query {
 
     /// [`Query::keep`] and [`Query::rescore`] in the measures of a preset.
     #[must_use]
-    pub fn pruned(self, pruning: Pruning) -> Query {
-        self.keep(pruning.query_terms).rescore(pruning.candidates)
+    pub fn two_step(self, steps: TwoStep) -> Query {
+        match steps {
+            TwoStep::NONE => self,
+            steps => self.keep(steps.query_terms).rescore(steps.candidates),
+        }
     }
 
     /// Says which terms stand in the query's own text, so that an
@@ -196,13 +223,15 @@ impl Query {
 }
 
 impl Document {
-    /// Searches the heaviest terms only, as `pruning` says, and keeps the whole vector for
+    /// Searches the heaviest terms only, as `steps` says, and keeps the whole vector for
     /// rescoring, unless a [full vector](Document::full_vector) was given already.
     #[must_use]
-    pub fn pruned(mut self, pruning: Pruning) -> Document {
-        let pruned = self.vector.keep(pruning.document_terms);
-        let full = std::mem::replace(&mut self.vector, pruned);
-        self.full_vector.get_or_insert(full);
+    pub fn two_step(mut self, steps: TwoStep) -> Document {
+        if steps != TwoStep::NONE {
+            let kept = self.vector.keep(steps.document_terms);
+            let full = std::mem::replace(&mut self.vector, kept);
+            self.full_vector.get_or_insert(full);
+        }
         self
     }
 }

@@ -253,7 +253,7 @@ fn two_steps_rank_by_the_full_vectors() {
     assert_eq!(keys(&two_steps), ["b", "a", "c"]);
     assert!(!two_steps.proven_exact());
     assert_eq!(two_steps.as_slice()[0].score(), 2.0);
-    let preset = Query::new(vector).pruned(Pruning::SPLARE).top(1);
+    let preset = Query::new(vector).two_step(TwoStep::SPLARE).top(1);
     assert_eq!(keys(&shared.search(&preset).unwrap()), ["b"]);
 }
 

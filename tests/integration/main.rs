@@ -7,6 +7,8 @@ mod corrupt;
 mod crash;
 mod differential;
 mod floors;
+#[path = "../../benches/generate/mod.rs"]
+mod generate;
 mod journeys;
 mod measures;
 mod memory;
@@ -19,4 +21,5 @@ mod onnx_minilm;
 mod quality;
 mod static_encoder;
 mod support;
+mod two_step;
 mod words;
