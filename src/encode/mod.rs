@@ -6,17 +6,19 @@
 #[cfg(feature = "tokenizers")]
 mod inference_free;
 mod lexical;
-#[cfg(feature = "sae")]
+#[cfg(any(feature = "sae", feature = "native"))]
 pub(crate) mod matrix;
 #[cfg(feature = "tokenizers")]
 mod model;
+#[cfg(feature = "native")]
+pub mod native;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 mod open;
 mod pool;
 mod prune;
-#[cfg(feature = "onnx")]
-mod run;
+#[cfg(any(feature = "onnx", feature = "native"))]
+pub(crate) mod run;
 #[cfg(feature = "sae")]
 pub mod sae;
 mod static_encoder;
@@ -29,7 +31,7 @@ mod tensors;
     not(feature = "onnx"),
     expect(
         dead_code,
-        reason = "documents need a graph; queries by a table use half of it"
+        reason = "only graphs need filling, and queries by a table use half of the rest"
     )
 )]
 mod tokenize;
@@ -38,6 +40,8 @@ use std::{borrow::Cow, fmt};
 
 #[cfg(feature = "tokenizers")]
 pub use self::inference_free::InferenceFreeEncoder;
+#[cfg(feature = "native")]
+pub use self::native::NativeEncoder;
 #[cfg(feature = "onnx")]
 pub use self::onnx::OnnxEncoder;
 pub use self::{

@@ -5,10 +5,11 @@ use std::path::Path;
 use super::Encoder;
 use crate::error::{Error, Result};
 
-/// Opens the model directory with its own settings; for others see
-/// `OnnxOptions` of the feature `onnx`.
+/// Opens the model directory with its own settings; for others see `OnnxOptions` of the feature
+/// `onnx` and `NativeOptions` of the feature `native`.
 ///
-/// This function is in every build, so that a program can offer it and say what it lacks.
+/// With both, an ONNX graph is run where the directory has one, and its `model.safetensors`
+/// otherwise. This function is in every build, so that a program can offer it and say what it lacks.
 ///
 /// ```
 /// let error = sparsely::encode::open("no/such/directory").err().unwrap();
@@ -18,27 +19,41 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such directory;
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), with the feature to build with, when
-/// this build runs no models; otherwise what `OnnxEncoder::open` returns.
+/// this build runs no models; otherwise what `OnnxEncoder::open` or `NativeEncoder::open` returns.
 pub fn open(directory: impl AsRef<Path>) -> Result<Box<dyn Encoder>> {
     let directory = directory.as_ref();
     if !directory.is_dir() {
         return Err(Error::not_found(
             format!("model directory {}", directory.display()),
-            "name a directory with model.onnx and tokenizer.json; docs/models.md says how to make one",
+            "name a directory with model.onnx or model.safetensors and tokenizer.json; docs/models.md says how to make one",
         ));
     }
     open_here(directory)
 }
 
-#[cfg(feature = "onnx")]
+#[cfg(all(feature = "onnx", feature = "native"))]
+fn open_here(directory: &Path) -> Result<Box<dyn Encoder>> {
+    let model = super::model::Model::read(directory)?;
+    if model.graph.is_none() && model.weights.is_some() {
+        return Ok(Box::new(super::NativeEncoder::open(directory)?));
+    }
+    Ok(Box::new(super::OnnxEncoder::open(directory)?))
+}
+
+#[cfg(all(feature = "onnx", not(feature = "native")))]
 fn open_here(directory: &Path) -> Result<Box<dyn Encoder>> {
     Ok(Box::new(super::OnnxEncoder::open(directory)?))
 }
 
-#[cfg(not(feature = "onnx"))]
+#[cfg(all(feature = "native", not(feature = "onnx")))]
+fn open_here(directory: &Path) -> Result<Box<dyn Encoder>> {
+    Ok(Box::new(super::NativeEncoder::open(directory)?))
+}
+
+#[cfg(not(any(feature = "onnx", feature = "native")))]
 fn open_here(directory: &Path) -> Result<Box<dyn Encoder>> {
     Err(Error::unsupported(
         format!("encoding with the model {}", directory.display()),
-        "build with the feature `onnx-dynamic` (or `onnx-download`), as in `cargo run --features onnx-dynamic`",
+        "build with the feature `native` for a model.safetensors of BERT's family, or `onnx-dynamic` (or `onnx-download`) for an ONNX graph, as in `cargo run --features native`",
     ))
 }

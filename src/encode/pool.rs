@@ -5,10 +5,13 @@
 //! value a term: a pool is as wide as the vocabulary, however many tokens pass through it, and
 //! tokens may come in pieces of any size.
 
+use std::ops::Range;
+
 use crate::{
     encode::prune::Prune,
     error::{Error, Result},
     id::TermId,
+    simd::{Level, plain::Raise},
     sparse::SparseVector,
 };
 
@@ -67,6 +70,7 @@ pub enum SpecialTokens {
 pub struct Pool {
     pooling: Pooling,
     values: Vec<f32>,
+    level: Level,
 }
 
 /// Terms that are pooled together: their part of the pool stays in the nearest cache while the
@@ -82,7 +86,7 @@ impl Pooling {
     };
 
     /// In words that stay the same: they go into fingerprints.
-    #[cfg(feature = "onnx")]
+    #[cfg(any(feature = "onnx", feature = "native"))]
     pub(crate) fn words(self) -> String {
         let combine = match self.combine {
             Combine::Max => "max",
@@ -121,6 +125,7 @@ impl Pool {
         Pool {
             pooling,
             values: vec![0.0; term_count],
+            level: Level::detect(),
         }
     }
 
@@ -138,22 +143,45 @@ impl Pool {
                 logits.len().to_string(),
             ));
         }
-        let mut bad = 0;
+        let mut is_finite = true;
         for start in (0..width).step_by(TILE) {
             let end = width.min(start + TILE);
-            let values = &mut self.values[start..end];
-            for token in logits.chunks_exact(width) {
-                bad |= match self.pooling.combine {
-                    Combine::Max => raise(values, &token[start..end]),
-                    Combine::Sum => add_up(values, &token[start..end], self.pooling.activation),
-                };
-            }
+            let tokens = logits.chunks_exact(width).map(|token| &token[start..end]);
+            is_finite &= self.gather(start..end, tokens);
         }
-        if bad != 0 {
-            self.values.fill(0.0);
-            return Err(not_finite());
+        self.checked(is_finite)
+    }
+
+    /// Adds the logits that tokens have for the `width` terms from `first` on, one token after the
+    /// other.
+    ///
+    /// # Errors
+    /// As [`Pool::add`].
+    #[cfg(any(feature = "native", test))]
+    pub(crate) fn add_part(&mut self, first: usize, width: usize, logits: &[f32]) -> Result<()> {
+        let is_finite = self.gather(first..first + width, logits.chunks_exact(width));
+        self.checked(is_finite)
+    }
+
+    /// Pools what tokens have for some terms; whether all of it is finite.
+    fn gather<'a>(&mut self, terms: Range<usize>, tokens: impl Iterator<Item = &'a [f32]>) -> bool {
+        let values = &mut self.values[terms];
+        let mut is_finite = true;
+        for logits in tokens {
+            is_finite &= match self.pooling.combine {
+                Combine::Max => self.level.run(Raise { values, logits }),
+                Combine::Sum => add_up(values, logits, self.pooling.activation),
+            };
         }
-        Ok(())
+        is_finite
+    }
+
+    fn checked(&mut self, is_finite: bool) -> Result<()> {
+        if is_finite {
+            return Ok(());
+        }
+        self.values.fill(0.0);
+        Err(not_finite())
     }
 
     /// Adds single terms of one token, for models that give a few terms each. Terms beyond the
@@ -211,31 +239,17 @@ impl Pool {
     }
 }
 
-/// Raises `values` to `logits` where those are larger; not 0 when one of them is not finite.
-///
-/// Written so that it becomes vector code: no branch, and the check for NaN and infinities on the
-/// exponent's bits instead of on comparisons.
-fn raise(values: &mut [f32], logits: &[f32]) -> u32 {
-    let mut bad = 0;
-    for (value, logit) in values.iter_mut().zip(logits) {
-        *value = if *logit > *value { *logit } else { *value };
-        bad |= u32::from(logit.to_bits() & EXPONENT == EXPONENT);
-    }
-    bad
-}
-
-fn add_up(values: &mut [f32], logits: &[f32], activation: Activation) -> u32 {
-    let mut bad = 0;
+/// Adds the activations of `logits`; whether all are finite.
+fn add_up(values: &mut [f32], logits: &[f32], activation: Activation) -> bool {
+    let mut is_finite = true;
     for (value, logit) in values.iter_mut().zip(logits) {
         if *logit > 0.0 {
             *value += activation.apply(*logit);
         }
-        bad |= u32::from(logit.to_bits() & EXPONENT == EXPONENT);
+        is_finite &= logit.is_finite();
     }
-    bad
+    is_finite
 }
-
-const EXPONENT: u32 = 0x7f80_0000;
 
 #[cold]
 fn not_finite() -> Error {
@@ -304,6 +318,16 @@ mod tests {
         assert_eq!(whole.len(), pieces.len());
         assert!(whole.iter().zip(&pieces).all(|(a, b)| a.1 == b.1));
         assert!(pool.finish(ALL).unwrap().is_empty(), "the pool was emptied");
+        for terms in [0..7, 7..width - 1, width - 1..width] {
+            let part: Vec<f32> = logits
+                .chunks(width)
+                .flat_map(|token| &token[terms.clone()])
+                .copied()
+                .collect();
+            pool.add_part(terms.start, terms.len(), &part).unwrap();
+        }
+        let parts: Vec<_> = pool.finish(ALL).unwrap().iter().collect();
+        assert_eq!(parts, pieces);
     }
 
     #[test]

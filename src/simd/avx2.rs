@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{LANES, LINE_CELLS, Line, Masked, Sums, expand::POSITIONS};
+use super::{LANES, LINE_CELLS, Line, Masked, Sums, expand::POSITIONS, plain::Plain};
 
 /// Proof that this CPU has AVX2.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,16 @@ impl Avx2 {
         // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has AVX2.
         unsafe { add_masked(terms, lanes) }
     }
+
+    pub(super) fn run<P: Plain>(self, plain: P) -> P::Output {
+        // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has AVX2.
+        unsafe { run(plain) }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn run<P: Plain>(plain: P) -> P::Output {
+    plain.run()
 }
 
 /// Asks for the cache line of `byte`.

@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{LANES, Line, Masked, Sums, avx2::prefetch_later};
+use super::{LANES, Line, Masked, Sums, avx2::prefetch_later, plain::Plain};
 
 /// Proof that this CPU has AVX-512 F, BW, VL and VBMI2.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,16 @@ impl Avx512 {
         // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
         unsafe { add_masked(terms, lanes) }
     }
+
+    pub(super) fn run<P: Plain>(self, plain: P) -> P::Output {
+        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
+        unsafe { run(plain) }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
+fn run<P: Plain>(plain: P) -> P::Output {
+    plain.run()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]

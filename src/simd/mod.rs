@@ -9,10 +9,11 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod expand;
-#[cfg(feature = "sae")]
+#[cfg(any(feature = "sae", feature = "native"))]
 pub(crate) mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod plain;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -158,6 +159,22 @@ impl Level {
             Level::Avx512(avx512) => avx512.add_masked(terms, lanes),
             #[cfg(target_arch = "aarch64")]
             Level::Neon(neon) => neon.add_masked(terms, lanes),
+        }
+    }
+}
+
+impl Level {
+    /// Runs a loop that is compiled for this level.
+    pub(crate) fn run<P: plain::Plain>(self, plain: P) -> P::Output {
+        match self {
+            Level::Scalar => plain.run(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(avx2) => avx2.run(plain),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(avx512) => avx512.run(plain),
+            // Its vectors are part of every AArch64, so the plain loop has them.
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(_) => plain.run(),
         }
     }
 }

@@ -122,3 +122,119 @@ fn masked_terms_add_up_alike() {
         }
     }
 }
+
+/// Floats of both signs, zeros among them.
+fn floats(random: &mut Random, count: usize) -> Vec<f32> {
+    (0..count)
+        .map(|_| (f32::from(random.word()) - 32_768.0) / 4096.0)
+        .collect()
+}
+
+#[test]
+fn logits_pool_alike() {
+    let mut random = Random(4);
+    for count in 0..200 {
+        let start = floats(&mut random, count);
+        let mut logits = floats(&mut random, count);
+        for bad in [None, Some(f32::NAN), Some(f32::INFINITY), Some(-f32::NAN)] {
+            if let (Some(bad), true) = (bad, count > 0) {
+                logits[count / 2] = bad;
+            }
+            let finite = bad.is_none() || count == 0;
+            let mut want = start.clone();
+            for (value, logit) in want.iter_mut().zip(&logits) {
+                *value = if logit > value { *logit } else { *value };
+            }
+            for level in levels() {
+                let mut values = start.clone();
+                let values = &mut values[..];
+                let logits = &logits[..];
+                let raise = plain::Raise { values, logits };
+                assert_eq!(level.run(raise), finite, "{level:?}, {count}");
+                assert_eq!(values, want, "{level:?}, {count}");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "native")]
+#[test]
+fn layers_compute_alike_and_by_their_formulas() {
+    use plain::{Activate, Activation, AddAndNormalize, Softmax};
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let mut random = Random(5);
+    for width in [1, 2, 15, 16, 17, 64, 100] {
+        let states = floats(&mut random, width * 3);
+        let update = floats(&mut random, width * 3);
+        let [bias, weight, shift] = [0; 3].map(|_| floats(&mut random, width));
+        let run = |level: Level| {
+            let mut outputs = Vec::new();
+            for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+                let mut values = states.clone();
+                level.run(Activate {
+                    values: &mut values,
+                    bias: &bias,
+                    activation,
+                });
+                outputs.push(values);
+            }
+            let mut values = states.clone();
+            level.run(Softmax {
+                values: &mut values,
+                width,
+                scale: 0.25,
+            });
+            outputs.push(values);
+            let mut values = states.clone();
+            level.run(AddAndNormalize {
+                states: &mut values,
+                update: &update,
+                bias: &bias,
+                weight: &weight,
+                shift: &shift,
+                epsilon: 1e-12,
+            });
+            outputs.push(values);
+            outputs
+        };
+        let want = run(Level::Scalar);
+        for level in levels() {
+            for (want, got) in want.iter().zip(run(level)) {
+                assert_eq!(bits(want), bits(&got), "{level:?}, {width}");
+            }
+        }
+        // In doubles, as the formulas are written.
+        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        for (row, got) in want[3].chunks(width).enumerate() {
+            let x = wide(&states[row * width..(row + 1) * width]);
+            let sum: f64 = x.iter().map(|x| (x / 4.0).exp()).sum();
+            for (x, got) in x.iter().zip(got) {
+                assert!(((x / 4.0).exp() / sum - f64::from(*got)).abs() < 1e-6);
+            }
+        }
+        for (row, got) in want[4].chunks(width).enumerate() {
+            let at = row * width..(row + 1) * width;
+            let x: Vec<f64> = wide(&states[at.clone()])
+                .iter()
+                .zip(wide(&update[at]))
+                .zip(wide(&bias))
+                .map(|((state, update), bias)| state + update + bias)
+                .collect();
+            let mean = x.iter().sum::<f64>() / x.len() as f64;
+            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+            if variance < 1e-3 {
+                continue;
+            }
+            for (at, got) in got.iter().enumerate() {
+                let unit = (x[at] - mean) / (variance + 1e-12).sqrt();
+                let want = unit * f64::from(weight[at]) + f64::from(shift[at]);
+                assert!((want - f64::from(*got)).abs() < 1e-4, "{want} {got}");
+            }
+        }
+        for (at, got) in want[1].iter().enumerate() {
+            let x = f64::from(states[at] + bias[at % width]);
+            let y = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            assert!((0.5 * x * (1.0 + y.tanh()) - f64::from(*got)).abs() < 1e-5);
+        }
+    }
+}

@@ -12,12 +12,14 @@ mod generate;
 mod journeys;
 mod measures;
 mod memory;
+#[cfg(any(feature = "native", feature = "onnx-dynamic"))]
+mod minilm;
+#[cfg(feature = "native")]
+mod native;
 #[cfg(feature = "onnx-dynamic")]
 mod onnx;
 #[cfg(feature = "onnx-dynamic")]
 mod onnx_bad_input;
-#[cfg(feature = "onnx-dynamic")]
-mod onnx_minilm;
 mod quality;
 mod static_encoder;
 mod support;

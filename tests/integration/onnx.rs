@@ -3,11 +3,7 @@
 //! The models are the tiny ones in `tests/models`, made by the script there. Without ONNX Runtime
 //! the tests say that they were skipped; with `ORT_DYLIB_PATH` set they may not be.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
 use sparsely::{
@@ -17,6 +13,8 @@ use sparsely::{
         onnx::{Device, LongTexts, OnnxEncoder, OnnxOptions},
     },
 };
+
+use crate::support::models::{copy, edit, models};
 
 /// The error that golden vectors may be off by: they were computed one text at a time by another
 /// library.
@@ -29,10 +27,6 @@ pub(crate) struct Golden {
     tokens: u32,
     #[serde(flatten)]
     vectors: BTreeMap<String, Vec<Vec<(u32, f32)>>>,
-}
-
-pub(crate) fn models() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models")
 }
 
 pub(crate) fn golden() -> Golden {
@@ -92,26 +86,6 @@ pub(crate) fn tiny(name: &str) -> Option<OnnxEncoder> {
     open(&models().join(name), OnnxOptions::new())
 }
 
-/// A copy of a model directory, to be changed.
-pub(crate) fn copy(name: &str) -> tempfile::TempDir {
-    let target = tempfile::tempdir().unwrap();
-    copy_into(&models().join(name), target.path());
-    target
-}
-
-fn copy_into(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy_into(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// The router with the graph of the other model put where its exporter would put it.
 pub(crate) fn router() -> tempfile::TempDir {
     let directory = copy("router");
@@ -120,12 +94,6 @@ pub(crate) fn router() -> tempfile::TempDir {
     let graph = models().join("splade/onnx/model.onnx");
     fs::copy(graph, folder.join("model.onnx")).unwrap();
     directory
-}
-
-pub(crate) fn edit(file: &Path, from: &str, to: &str) {
-    let text = fs::read_to_string(file).unwrap();
-    assert!(text.contains(from), "{} has no {from}", file.display());
-    fs::write(file, text.replace(from, to)).unwrap();
 }
 
 #[test]

@@ -11,7 +11,10 @@ use sparsely::{
     },
 };
 
-use crate::onnx::{copy, edit, golden, models, open, router, tiny};
+use crate::{
+    onnx::{golden, open, router, tiny},
+    support::models::{copy, edit, models},
+};
 
 /// The message and kind with which a directory is refused.
 fn refusal(directory: &Path, options: OnnxOptions) -> (ErrorKind, String) {

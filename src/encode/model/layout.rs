@@ -67,6 +67,7 @@ fn bare(root: &Path) -> Result<Model> {
     let mut model = empty(root);
     model.tokenizer = root.join("tokenizer.json");
     find_graph(&mut model, root);
+    find_weights(&mut model, root);
     let weights = root.join("idf.json");
     if weights.is_file() {
         model.query_table = Some(Table {
@@ -242,6 +243,12 @@ fn use_transformer(model: &mut Model, folder: &Path, pooling: Pooling) {
     model.tokenizer = first_file(&[folder, &model.root], "tokenizer.json");
     model.pooling = Some(pooling);
     find_graph(model, folder);
+    find_weights(model, folder);
+}
+
+fn find_weights(model: &mut Model, folder: &Path) {
+    let weights = first_file(&[folder, &model.root], "model.safetensors");
+    model.weights = weights.is_file().then_some(weights);
 }
 
 /// Looks for a graph near the transformer, then at the root.
@@ -279,6 +286,7 @@ fn empty(root: &Path) -> Model {
         root: root.to_owned(),
         graph: None,
         head: None,
+        weights: None,
         graphs_tried: Vec::new(),
         tokenizer: PathBuf::new(),
         pooling: None,

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "onnx")]
 pub(crate) use self::files::inside;
+#[cfg(feature = "native")]
+pub(crate) use self::files::settings;
 pub(crate) use self::{
     files::{Digest, bounded},
     weights::TermWeights,
@@ -32,6 +34,8 @@ pub(crate) struct Model {
     pub(crate) graph: Option<PathBuf>,
     /// A second graph, from hidden states to logits.
     pub(crate) head: Option<PathBuf>,
+    /// The weights of the transformer, beside its `config.json`.
+    pub(crate) weights: Option<PathBuf>,
     /// Where graphs were looked for.
     pub(crate) graphs_tried: Vec<PathBuf>,
     /// The tokenizer of documents, and of queries unless those have a table.
@@ -78,6 +82,26 @@ impl Model {
         let mut model = layout::read(root)?;
         settings::apply(&mut model)?;
         Ok(model)
+    }
+
+    /// The weights, or the error that says what is there instead.
+    #[cfg(feature = "native")]
+    pub(crate) fn weights(&self) -> Result<&Path> {
+        self.weights.as_deref().ok_or_else(|| {
+            let tokenizer = self.tokenizer.parent().unwrap_or(&self.root);
+            let has = |name: &str| tokenizer.join(name).exists();
+            let hint = if has("model.safetensors.index.json") {
+                "its weights are in several files, which is not read: save it with max_shard_size=\"8GB\""
+            } else if has("pytorch_model.bin") {
+                "pytorch_model.bin is a pickle, which is a program rather than data: save it again as safetensors"
+            } else {
+                "models of hubs have one beside their config.json"
+            };
+            Error::model(
+                self.root.display().to_string(),
+                format!("there is no model.safetensors; {hint}"),
+            )
+        })
     }
 
     /// The graph, or the error that says where one was looked for.

@@ -13,7 +13,7 @@ use std::{
 };
 
 pub(crate) use self::windows::Pieces;
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", feature = "native"))]
 pub(crate) use self::windows::{Room, Window};
 use crate::{
     encode::model::Model,

@@ -21,7 +21,7 @@ pub(crate) struct Pieces {
 }
 
 /// How much of a text goes into one input, and what happens to the rest.
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", feature = "native"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     /// The longest input, special tokens and prompt included.
@@ -31,7 +31,7 @@ pub(crate) struct Room {
 }
 
 /// One input to a model.
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", feature = "native"))]
 #[derive(Debug)]
 pub(crate) struct Window {
     /// The tokens.
@@ -42,7 +42,7 @@ pub(crate) struct Window {
     pub(crate) place: Range<usize>,
 }
 
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", feature = "native"))]
 impl Pieces {
     /// The inputs for this text, at least one, and how many of its tokens are in none.
     pub(crate) fn windows(&self, room: Room) -> (Vec<Window>, usize) {
@@ -81,7 +81,7 @@ impl Pieces {
     }
 }
 
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", feature = "native"))]
 #[cfg(test)]
 mod tests {
     use super::*;

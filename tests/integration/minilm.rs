@@ -6,10 +6,13 @@
 use std::{fs, path::PathBuf};
 
 use serde::Deserialize;
-use sparsely::{
-    Encoder, SparseVector, TermId,
-    encode::onnx::{OnnxEncoder, OnnxOptions},
-};
+#[cfg(feature = "native")]
+use sparsely::encode::native::{NativeEncoder, NativeOptions};
+#[cfg(feature = "onnx-dynamic")]
+use sparsely::encode::onnx::{OnnxEncoder, OnnxOptions};
+use sparsely::{Encoder, TermId};
+
+use crate::support::models::difference;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -26,18 +29,7 @@ fn exported() -> Option<(PathBuf, Golden)> {
     Some((directory, serde_json::from_slice(&golden).unwrap()))
 }
 
-/// The largest difference of any weight.
-fn difference(golden: &[(u32, f32)], vector: &SparseVector) -> f32 {
-    let golden = SparseVector::new(golden.iter().copied()).unwrap();
-    let of = |one: &SparseVector, other: &SparseVector| {
-        one.iter()
-            .map(|(term, weight)| (weight - other.weight(term).unwrap_or(0.0)).abs())
-            .fold(0.0, f32::max)
-    };
-    of(&golden, vector).max(of(vector, &golden))
-}
-
-fn check(encoder: &OnnxEncoder, golden: &Golden, batch: usize) -> f32 {
+fn check(encoder: &dyn Encoder, golden: &Golden, batch: usize) -> f32 {
     let texts: Vec<&str> = golden.texts.iter().map(String::as_str).collect();
     let mut worst = 0.0_f32;
     for (texts, golden) in texts.chunks(batch).zip(golden.vectors.chunks(batch)) {
@@ -49,6 +41,7 @@ fn check(encoder: &OnnxEncoder, golden: &Golden, batch: usize) -> f32 {
     worst
 }
 
+#[cfg(feature = "onnx-dynamic")]
 #[test]
 fn minilm_agrees_within_a_ten_thousandth() {
     let Some((directory, golden)) = exported() else {
@@ -72,6 +65,26 @@ fn minilm_agrees_within_a_ten_thousandth() {
     }
 }
 
+/// From its weights, without a runtime: the same golden vectors.
+#[cfg(feature = "native")]
+#[test]
+fn minilm_agrees_without_a_graph() {
+    let Some((directory, golden)) = exported() else {
+        return;
+    };
+    for (batch, threads) in [(1, 1), (32, 1), (32, 2)] {
+        let options = NativeOptions::new().threads(threads);
+        let encoder: NativeEncoder = options.open(directory.join("native")).unwrap();
+        let worst = check(&encoder, &golden, batch);
+        println!("native, batches of {batch}, {threads} threads: {worst:.1e}");
+        assert!(worst < 1e-4, "{worst}");
+        let tally = encoder.tally();
+        assert!(tally.tokens > 128 * 20, "its tokenizer's own limit is off");
+        assert_eq!(encoder.term(TermId::from(101)).as_deref(), Some("[CLS]"));
+    }
+}
+
+#[cfg(feature = "onnx-dynamic")]
 #[test]
 fn minilm_in_eight_bits_does_not_depend_on_its_batch() {
     let Some((directory, golden)) = exported() else {

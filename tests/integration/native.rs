@@ -1,0 +1,352 @@
+//! Masked language models run from their weights, against golden vectors from transformers.
+//!
+//! The models are the tiny ones of `tests/models/make_families.py`, one per family.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde::Deserialize;
+use sparsely::{
+    Encoder, ErrorKind, SparseVector, TermId,
+    encode::{
+        Combine, Pooling, SpecialTokens,
+        native::{LongTexts, NativeEncoder, NativeOptions},
+    },
+};
+
+use crate::support::models::{copy, difference, edit, models};
+
+/// The error that golden vectors may be off by: they were computed by another library.
+const NEAR: f32 = 1e-4;
+
+#[derive(Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    terms: u32,
+    vectors: BTreeMap<String, Vec<Vec<(u32, f32)>>>,
+}
+
+impl Golden {
+    fn read() -> Golden {
+        let bytes = fs::read(models().join("families.json")).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
+
+    fn check(&self, family: &str, vectors: &[SparseVector]) {
+        let golden = &self.vectors[family];
+        assert_eq!(golden.len(), vectors.len());
+        for ((golden, vector), text) in golden.iter().zip(vectors).zip(&self.texts) {
+            let worst = difference(golden, vector);
+            assert!(worst < NEAR, "{family}: {text:?} is off by {worst}");
+        }
+    }
+}
+
+#[test]
+fn every_family_gives_the_vectors_of_its_reference() {
+    let golden = Golden::read();
+    assert!(golden.vectors.len() >= 6);
+    for family in golden.vectors.keys() {
+        let encoder = NativeEncoder::open(models().join(family)).unwrap();
+        let documents = encoder.encode_documents(&golden.texts()).unwrap();
+        golden.check(family, &documents);
+        let queries = encoder.encode_queries(&golden.texts()).unwrap();
+        assert_eq!(queries, documents, "{family} has no prompts");
+        assert_eq!(encoder.term_count(), golden.terms);
+        assert_eq!(encoder.padding_terms(), 9);
+        assert_eq!(encoder.term(TermId::from(2)).as_deref(), Some("[CLS]"));
+        assert_eq!(encoder.tally().truncated, 0);
+    }
+}
+
+#[test]
+fn company_and_threads_change_nothing() {
+    let golden = Golden::read();
+    let many: Vec<&str> = golden.texts().repeat(9);
+    for threads in [1, 2, 5] {
+        let encoder = NativeOptions::new()
+            .threads(threads)
+            .open(models().join("bert"))
+            .unwrap();
+        let vectors = encoder.encode_documents(&many).unwrap();
+        for vectors in vectors.chunks(golden.texts.len()) {
+            golden.check("bert", vectors);
+        }
+        for (text, vector) in many.iter().zip(&vectors).take(golden.texts.len()) {
+            let alone = encoder.encode_document(text).unwrap();
+            assert!(difference(&pairs(&alone), vector) < 1e-5, "{text}");
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let vectors = encoder.encode_documents(&golden.texts()).unwrap();
+                    golden.check("bert", &vectors);
+                });
+            }
+        });
+    }
+}
+
+fn pairs(vector: &SparseVector) -> Vec<(u32, f32)> {
+    vector
+        .iter()
+        .map(|(term, weight)| (term.get(), weight))
+        .collect()
+}
+
+#[test]
+fn pooling_lengths_and_windows_are_as_asked() {
+    let text = "open the lock file and the dog jumps over the file again and again";
+    let open = |options: NativeOptions| options.open(models().join("bert")).unwrap();
+    let full = open(NativeOptions::new()).encode_document(text).unwrap();
+    let without = open(NativeOptions::new().pooling(Pooling {
+        special_tokens: SpecialTokens::Drop,
+        ..Pooling::SPLADE
+    }));
+    let without = without.encode_document(text).unwrap();
+    assert!(without.len() < full.len());
+    for (term, weight) in without.iter() {
+        assert!(full.weight(term).unwrap() >= weight);
+    }
+    let sum = open(NativeOptions::new().pooling(Pooling {
+        combine: Combine::Sum,
+        ..Pooling::SPLADE
+    }));
+    let sum = sum.encode_document(text).unwrap();
+    assert_eq!(sum.terms(), full.terms());
+    assert!(
+        sum.iter()
+            .zip(full.iter())
+            .any(|(sum, max)| sum.1 > 2.0 * max.1)
+    );
+
+    let short = open(NativeOptions::new().document_length(8));
+    short.encode_document(text).unwrap();
+    assert_eq!(short.tally().truncated, 1);
+    let overlap = 4;
+    let windows = NativeOptions::new().document_length(12);
+    let windows = open(windows.long_texts(LongTexts::Windows { overlap }));
+    let whole = windows.encode_document(text).unwrap();
+    let passages = windows.encode_passages(text, overlap).unwrap();
+    assert!(passages.len() > 1);
+    for (term, weight) in whole.iter() {
+        let weights = passages.iter().filter_map(|passage| passage.1.weight(term));
+        assert_eq!(weights.fold(0.0, f32::max), weight);
+    }
+    // Whatever a caller asks for, a model has no more positions than these.
+    let long = open(NativeOptions::new().document_length(100_000));
+    long.encode_document(&text.repeat(20)).unwrap();
+    assert_eq!((long.tally().truncated, long.tally().tokens), (1, 48));
+}
+
+#[test]
+fn a_directory_with_weights_opens_behind_the_trait() {
+    let golden = Golden::read();
+    let encoder = sparsely::encode::open(models().join("distilbert")).unwrap();
+    let vectors = encoder.encode_documents(&golden.texts()).unwrap();
+    golden.check("distilbert", &vectors);
+    assert_eq!(encoder.fingerprint().name(), "native");
+}
+
+#[test]
+fn fingerprints_tell_what_changes_documents() {
+    let own = NativeEncoder::open(models().join("bert"))
+        .unwrap()
+        .fingerprint();
+    let print =
+        |directory: &Path, options: NativeOptions| options.open(directory).unwrap().fingerprint();
+    let bert = models().join("bert");
+    for options in [
+        NativeOptions::new().threads(2),
+        NativeOptions::new().query_prompt("ask: "),
+        NativeOptions::new().query_length(9),
+    ] {
+        assert_eq!(print(&bert, options), own);
+    }
+    for options in [
+        NativeOptions::new().document_prompt("text: "),
+        NativeOptions::new().document_length(9),
+    ] {
+        assert_ne!(print(&bert, options), own);
+    }
+    let changed = copy("bert");
+    edit(&changed.path().join("config.json"), "\"gelu\"", "\"relu\"");
+    assert_ne!(print(changed.path(), NativeOptions::new()), own);
+    let unchanged = copy("bert");
+    edit(&unchanged.path().join("config.json"), "0.02", "0.03");
+    assert_eq!(print(unchanged.path(), NativeOptions::new()), own);
+}
+
+fn refusal(directory: &Path) -> String {
+    let error = NativeEncoder::open(directory).expect_err("a refusal");
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::Model | ErrorKind::NotFound | ErrorKind::Unsupported
+        ),
+        "{error}"
+    );
+    error.to_string()
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_by_its_name() {
+    for (from, to, named) in [
+        ("\"bert\"", "\"modernbert\"", "\"modernbert\""),
+        ("\"gelu\"", "\"swiglu\"", "\"swiglu\""),
+        ("\"hidden_size\": 16", "\"hidden_size\": 32", "[16, 16]"),
+        ("\"hidden_size\": 16", "\"hidden_size\": 0", "hidden_size"),
+        (
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 3",
+            "layer.2",
+        ),
+        (
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 9999999",
+            "9999999",
+        ),
+        (
+            "\"num_attention_heads\": 2",
+            "\"num_attention_heads\": 3",
+            "3 attention heads",
+        ),
+        (
+            "\"vocab_size\": 207",
+            "\"vocab_size\": 20700",
+            "different vocabularies",
+        ),
+        (
+            "\"vocab_size\": 207",
+            "\"vocab_size\": 99999999999",
+            "vocab_size",
+        ),
+        (
+            "\"max_position_embeddings\": 48",
+            "\"max_position_embeddings\": 49",
+            "position_embeddings",
+        ),
+        (
+            "\"is_decoder\": false",
+            "\"is_decoder\": true",
+            "is_decoder",
+        ),
+        (
+            "\"model_type\"",
+            "\"position_embedding_type\": \"relative_key\", \"model_type\"",
+            "relative_key",
+        ),
+        ("\"intermediate_size\": 24,", "", "intermediate_size"),
+    ] {
+        let directory = copy("bert");
+        edit(&directory.path().join("config.json"), from, to);
+        let message = refusal(directory.path());
+        assert!(message.contains(named), "{to}: {message}");
+    }
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let directory = copy("bert");
+        fs::remove_file(directory.path().join(name)).unwrap();
+        let message = refusal(directory.path());
+        assert!(message.contains(name), "{message}");
+    }
+    let directory = copy("bert");
+    fs::rename(
+        directory.path().join("model.safetensors"),
+        directory.path().join("pytorch_model.bin"),
+    )
+    .unwrap();
+    assert!(refusal(directory.path()).contains("pickle"));
+}
+
+/// Puts other text of the same length into the header of the weights.
+fn rename(file: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = fs::read(file).unwrap();
+    let at = bytes
+        .windows(from.len())
+        .position(|bytes| bytes == from.as_bytes())
+        .unwrap_or_else(|| panic!("no {from}"));
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn damaged_weights_are_refused() {
+    for (from, to, named) in [
+        (
+            "layer.1.output.dense.bias",
+            "layer.1.output.dense.bios",
+            "layer.1.output.dense.bias",
+        ),
+        (
+            "cls.predictions.transform.dense.w",
+            "cls.predictions.transform.dunse.w",
+            "no head",
+        ),
+        (
+            "position_embeddings.weight",
+            "position_embaddings.weight",
+            "position_embeddings",
+        ),
+        ("\"shape\":[207,16]", "\"shape\":[16,207]", "[16, 207]"),
+    ] {
+        let directory = copy("bert");
+        rename(&directory.path().join("model.safetensors"), from, to);
+        let message = refusal(directory.path());
+        assert!(message.contains(named), "{to}: {message}");
+    }
+    let directory = copy("bert");
+    let file = directory.path().join("model.safetensors");
+    let whole = fs::read(&file).unwrap();
+    let steps = (0..64).map(|step| whole.len() * step / 64);
+    for cut in steps.chain(whole.len() - 8..whole.len()) {
+        fs::write(&file, &whole[..cut]).unwrap();
+        let message = refusal(directory.path());
+        assert!(
+            message.contains("model.safetensors"),
+            "cut at {cut}: {message}"
+        );
+    }
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut bytes = whole.clone();
+        let last = bytes.len() - 4;
+        bytes[last..].copy_from_slice(&value.to_le_bytes());
+        fs::write(&file, bytes).unwrap();
+        assert!(refusal(directory.path()).contains("NaN or infinite"));
+    }
+}
+
+#[test]
+fn what_overflows_is_an_error_and_not_a_vector() {
+    let directory = copy("bert");
+    let file = directory.path().join("model.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    // The largest floats everywhere: finite, but not for long.
+    let header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    for number in bytes[8 + header..].chunks_exact_mut(4) {
+        number.copy_from_slice(&f32::MAX.to_le_bytes());
+    }
+    fs::write(&file, bytes).unwrap();
+    let encoder = NativeEncoder::open(directory.path()).unwrap();
+    let error = encoder.encode_document("open the lock file").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Model);
+    assert!(error.to_string().contains("model.safetensors"), "{error}");
+}
+
+#[test]
+fn texts_of_any_kind_are_encoded_or_refused() {
+    let encoder = NativeEncoder::open(models().join("bert")).unwrap();
+    let controls: String = (0..32).map(|byte| char::from(byte as u8)).collect();
+    let nothing = encoder.encode_document("").unwrap();
+    assert_eq!(encoder.encode_document(&controls).unwrap(), nothing);
+    let huge = "a".repeat(100 << 20);
+    let error = encoder.encode_documents(&["a", &huge]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    encoder
+        .encode_document("[PAD] [PAD] [MASK] [UNK] \u{0}")
+        .unwrap();
+    assert_eq!(encoder.encode_documents(&[]).unwrap(), []);
+}
