@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! encode MODEL_DIR FILE.jsonl --out vectors.jsonl|vectors.csr|DIR.idx [--top N] [--threads N] [--sessions N]
-//!        [--device cpu|cuda|…] [--windows OVERLAP] [--limit N] [--queries] [--compare DEVICE] [--json]
+//!        [--engine onnx|native] [--device cpu|cuda|…] [--windows OVERLAP] [--limit N] [--queries] [--compare DEVICE] [--json]
 //! ```
 //!
 //! Lines of the file are objects with `_id` or `id`, `text`, and perhaps `title`, as in BEIR. An
@@ -11,8 +11,10 @@
 //! answer goes to standard output, progress to standard error. Exits with 1 on failure and 2 on
 //! wrong use.
 //!
-//! Run it with the feature `onnx-dynamic`; `docs/models.md` says how to get a model and the runtime.
+//! Run it with the feature `native`, and with `onnx-dynamic` as well for models that have a graph;
+//! `docs/models.md` says how to get a model and the runtime.
 
+mod model;
 mod output;
 mod texts;
 
@@ -27,15 +29,13 @@ use std::{
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use sparsely::{
-    Encoder, Error, Progress, Result, SparseVector,
-    encode::{
-        Pruning,
-        onnx::{Device, LongTexts, OnnxEncoder, OnnxOptions, Tally},
-    },
-};
+use sparsely::{Encoder, Error, Progress, Result, SparseVector, encode::Tally};
 
-use crate::{output::Output, texts::Texts};
+use crate::{
+    model::{Engine, Model, Settings},
+    output::Output,
+    texts::Texts,
+};
 
 /// Encodes texts with a model directory.
 #[derive(Debug, Parser)]
@@ -71,7 +71,11 @@ struct Arguments {
 
     /// Where the model runs: cpu, cuda[:N], tensorrt[:N], coreml, directml[:N] or auto
     #[arg(long, default_value = "cpu")]
-    device: Device,
+    device: String,
+
+    /// What runs the model [default: its graph, or its weights where it has no graph]
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
 
     /// Cut longer texts into windows that share this many tokens, instead of dropping their end
     #[arg(long, value_name = "OVERLAP")]
@@ -87,7 +91,7 @@ struct Arguments {
 
     /// Instead of writing: encode on --device and on this one, compare vectors and speed
     #[arg(long, value_name = "DEVICE", conflicts_with = "out")]
-    compare: Option<Device>,
+    compare: Option<String>,
 
     /// Answer in JSON
     #[arg(long)]
@@ -139,32 +143,29 @@ fn known_ending(path: &str) -> std::result::Result<PathBuf, String> {
     }
 }
 
-fn open(arguments: &Arguments, device: Device) -> Result<OnnxEncoder> {
-    let mut options = OnnxOptions::new()
-        .threads(arguments.threads)
-        .sessions(arguments.sessions)
-        .device(device);
-    if let Some(tokens) = arguments.batch_tokens {
-        options = options.batch_tokens(tokens);
-    }
-    if let Some(top) = arguments.top {
-        options = options.pruning(Pruning::NONE.query_top(top).document_top(top));
-    }
-    if let Some(overlap) = arguments.windows {
-        options = options.long_texts(LongTexts::Windows { overlap });
-    }
-    options.open(&arguments.model)
+fn open(arguments: &Arguments, device: &str) -> Result<Model> {
+    let settings = Settings {
+        engine: arguments.engine,
+        device,
+        threads: arguments.threads,
+        sessions: arguments.sessions,
+        batch_tokens: arguments.batch_tokens,
+        top: arguments.top,
+        windows: arguments.windows,
+    };
+    Model::open(&arguments.model, settings)
 }
 
 fn run(arguments: &Arguments) -> Result<Summary> {
-    let encoder = open(arguments, arguments.device)?;
-    if let Some(other) = arguments.compare {
-        return compare(arguments, &encoder, other);
+    let model = open(arguments, &arguments.device)?;
+    let encoder = model.encoder();
+    if let Some(other) = &arguments.compare {
+        return compare(arguments, &model, other);
     }
     let Some(out) = &arguments.out else {
         return Err(Error::invalid("--out", "a path", "none"));
     };
-    let mut output = Output::create(out, &encoder)?;
+    let mut output = Output::create(out, encoder)?;
     let texts = Texts::open(&arguments.texts, arguments.limit)?;
     let begun = Instant::now();
     let bar = Bar::new(texts.len());
@@ -191,7 +192,7 @@ fn run(arguments: &Arguments) -> Result<Summary> {
             bar.set(step.done + u64::try_from(known.len()).unwrap_or(0));
             ControlFlow::Continue(())
         };
-        encoder.encode_stream(
+        model.encode_stream(
             entries,
             &mut Progress::new(&mut report),
             |(id, text), vector| write(id, text, vector),
@@ -199,12 +200,12 @@ fn run(arguments: &Arguments) -> Result<Summary> {
     }
     output.finish()?;
     bar.clear();
-    Ok(summary(&encoder, Tally::default(), begun.elapsed(), nnz))
+    Ok(summary(&model, Tally::default(), begun.elapsed(), nnz))
 }
 
 /// What was done since the encoder's tally stood at `before`.
-fn summary(encoder: &OnnxEncoder, before: Tally, took: Duration, nnz: usize) -> Summary {
-    let mut tally = encoder.tally();
+fn summary(model: &Model, before: Tally, took: Duration, nnz: usize) -> Summary {
+    let mut tally = model.tally();
     tally.texts -= before.texts;
     tally.tokens -= before.tokens;
     tally.truncated -= before.truncated;
@@ -212,7 +213,7 @@ fn summary(encoder: &OnnxEncoder, before: Tally, took: Duration, nnz: usize) -> 
     let seconds = took.as_secs_f64();
     let per_second = |count: u64| ratio(count, seconds);
     Summary {
-        device: encoder.device().to_string(),
+        device: model.device(),
         texts: tally.texts,
         tokens: tally.tokens,
         seconds,
@@ -221,8 +222,8 @@ fn summary(encoder: &OnnxEncoder, before: Tally, took: Duration, nnz: usize) -> 
         mean_nnz: ratio(nnz as u64, tally.texts as f64),
         truncated: tally.truncated,
         lost_tokens: tally.lost_tokens,
-        padding_terms: encoder.padding_terms(),
-        fingerprint: encoder.fingerprint().to_string(),
+        padding_terms: model.padding_terms(),
+        fingerprint: model.encoder().fingerprint().to_string(),
         compared: None,
     }
 }
@@ -232,19 +233,20 @@ fn ratio(count: u64, of: f64) -> f64 {
 }
 
 /// Encodes the same texts on two devices.
-fn compare(arguments: &Arguments, encoder: &OnnxEncoder, other: Device) -> Result<Summary> {
+fn compare(arguments: &Arguments, model: &Model, other: &str) -> Result<Summary> {
     let texts: Vec<String> = Texts::open(&arguments.texts, arguments.limit)?
         .map(|entry| entry.map(|(_, text)| text))
         .collect::<Result<_>>()?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let time = |encoder: &OnnxEncoder| -> Result<(Vec<SparseVector>, Duration, Tally)> {
+    let time = |model: &Model| -> Result<(Vec<SparseVector>, Duration, Tally)> {
+        let encoder = model.encoder();
         // The first run of a shape makes kernels ready.
         encoder.encode_documents(&texts[..texts.len().min(4)])?;
-        let before = encoder.tally();
+        let before = model.tally();
         let begun = Instant::now();
         Ok((encoder.encode_documents(&texts)?, begun.elapsed(), before))
     };
-    let (vectors, took, before) = time(encoder)?;
+    let (vectors, took, before) = time(model)?;
     let second = open(arguments, other)?;
     let (others, others_took, _) = time(&second)?;
     let largest_difference = vectors
@@ -253,9 +255,9 @@ fn compare(arguments: &Arguments, encoder: &OnnxEncoder, other: Device) -> Resul
         .map(|(one, two)| difference(one, two).max(difference(two, one)))
         .fold(0.0, f32::max);
     let nnz = vectors.iter().map(SparseVector::len).sum();
-    let mut summary = summary(encoder, before, took, nnz);
+    let mut summary = summary(model, before, took, nnz);
     summary.compared = Some(Comparison {
-        device: second.device().to_string(),
+        device: second.device(),
         texts_per_second: ratio(summary.texts, others_took.as_secs_f64()),
         largest_difference,
     });

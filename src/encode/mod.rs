@@ -44,6 +44,8 @@ pub use self::inference_free::InferenceFreeEncoder;
 pub use self::native::NativeEncoder;
 #[cfg(feature = "onnx")]
 pub use self::onnx::OnnxEncoder;
+#[cfg(any(feature = "onnx", feature = "native"))]
+pub use self::run::{LongTexts, Tally};
 pub use self::{
     lexical::{Field, LexicalEncoder, Saturation},
     open::open,

@@ -151,6 +151,74 @@ fn a_directory_with_weights_opens_behind_the_trait() {
     assert_eq!(encoder.fingerprint().name(), "native");
 }
 
+/// A Router whose queries and documents have a transformer each.
+fn router(query: &str, document: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let router = serde_json::json!({
+        "types": {
+            "q0": "sentence_transformers.sparse_encoder.modules.MLMTransformer",
+            "q1": "sentence_transformers.sparse_encoder.modules.SpladePooling",
+            "d0": "sentence_transformers.sparse_encoder.modules.MLMTransformer",
+            "d1": "sentence_transformers.sparse_encoder.modules.SpladePooling",
+        },
+        "structure": {"query": ["q0", "q1"], "document": ["d0", "d1"]},
+    });
+    let write = |name: &str, json: serde_json::Value| {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, json.to_string()).unwrap();
+    };
+    let kind = "sentence_transformers.base.modules.Router";
+    write(
+        "modules.json",
+        serde_json::json!([{"idx": 0, "name": "0", "path": "", "type": kind}]),
+    );
+    write("router_config.json", router);
+    let pooling =
+        |how: &str| serde_json::json!({"pooling_strategy": "max", "activation_function": how});
+    write("q1/config.json", pooling("relu"));
+    write("d1/config.json", pooling("log1p_relu"));
+    for (folder, model) in [("q0", query), ("d0", document)] {
+        let target = directory.path().join(folder);
+        fs::create_dir_all(&target).unwrap();
+        for entry in fs::read_dir(models().join(model)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), target.join(entry.file_name())).unwrap();
+        }
+    }
+    directory
+}
+
+#[test]
+fn queries_and_documents_may_have_a_transformer_each() {
+    let golden = Golden::read();
+    let directory = router("roberta", "bert");
+    let encoder = NativeEncoder::open(directory.path()).unwrap();
+    let queries = encoder.encode_queries(&golden.texts()).unwrap();
+    golden.check("roberta", &queries);
+    let documents = encoder.encode_documents(&golden.texts()).unwrap();
+    for (golden, document) in golden.vectors["bert"].iter().zip(&documents) {
+        let golden: Vec<_> = golden.iter().map(|(term, w)| (*term, w.ln_1p())).collect();
+        assert!(difference(&golden, document) < NEAR);
+    }
+    assert_eq!(encoder.tally().texts, 22);
+    // Other vocabularies cannot be compared.
+    edit(&directory.path().join("q0/config.json"), "207", "208");
+    assert!(refusal(directory.path()).contains("its shape is [207"));
+    // A table alone expands no document.
+    let config = directory.path().join("router_config.json");
+    let swapped = fs::read_to_string(&config).unwrap();
+    let swapped = swapped.replace(r#""document":["d0","d1"]"#, r#""document":["q2"]"#);
+    fs::write(
+        &config,
+        swapped.replace("\"q1\":", r#""q2":"x.SparseStaticEmbedding","q1":"#),
+    )
+    .unwrap();
+    fs::create_dir(directory.path().join("q2")).unwrap();
+    fs::write(directory.path().join("q2/idf.json"), "{}").unwrap();
+    assert!(refusal(directory.path()).contains("documents need a transformer"));
+}
+
 #[test]
 fn fingerprints_tell_what_changes_documents() {
     let own = NativeEncoder::open(models().join("bert"))

@@ -270,6 +270,37 @@ fn a_router_needs_no_graph_for_queries() {
     }
 }
 
+/// The same graph twice, pooled otherwise for queries.
+#[test]
+fn queries_and_documents_may_have_a_graph_each() {
+    let golden = golden();
+    let directory = router();
+    let config = directory.path().join("router_config.json");
+    edit(
+        &config,
+        "\"types\": {",
+        "\"types\": {\"splade\": \"SpladePooling\",",
+    );
+    let query = "\"query\": [\n            \"query_0_SparseStaticEmbedding\"";
+    edit(
+        &config,
+        query,
+        "\"query\": [\"document_0_MLMTransformer\", \"splade\"",
+    );
+    let folder = directory.path().join("splade");
+    fs::create_dir(&folder).unwrap();
+    let pooling = models().join("splade/1_SpladePooling/config.json");
+    fs::copy(pooling, folder.join("config.json")).unwrap();
+    let Some(encoder) = open(directory.path(), OnnxOptions::new()) else {
+        return;
+    };
+    let documents = encoder.encode_documents(&golden.texts()).unwrap();
+    golden.check("router", &documents);
+    let queries = encoder.encode_queries(&golden.texts()).unwrap();
+    golden.check("splade", &queries);
+    assert_eq!(encoder.tally().texts, 22);
+}
+
 #[test]
 fn a_table_of_json_weights_is_the_same_table() {
     let golden = golden();

@@ -1,7 +1,9 @@
 //! The library's half of `compare.py`: encodes the same texts and prints how long that took.
 //!
 //! ```text
-//! bench-onnx encode MODEL_DIR TEXTS.jsonl THREADS BATCH_TOKENS [REPETITIONS]
+//! bench-onnx encode MODEL_DIR TEXTS.jsonl THREADS SESSIONS BATCH_TOKENS
+//! bench-onnx native MODEL_DIR TEXTS.jsonl THREADS
+//! bench-onnx pooling TERMS TOKENS
 //! bench-onnx golden MODEL_DIR GOLDEN.json
 //! bench-onnx queries MODEL_DIR TEXTS.jsonl
 //! bench-onnx journey MODEL_DIR TEXTS.jsonl QUERY
@@ -12,7 +14,8 @@ use std::{error::Error, fs, time::Instant};
 use sparsely::{
     Config, Document, Encoder, Index, Progress, Query, Searcher, SparseVector,
     encode::{
-        InferenceFreeEncoder,
+        InferenceFreeEncoder, Pool, Pooling, Pruning,
+        native::NativeOptions,
         onnx::{OnnxEncoder, OnnxOptions},
     },
 };
@@ -21,20 +24,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let arguments: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     match arguments[..] {
-        ["encode", model, texts, threads, tokens] => {
-            encode(model, texts, threads.parse()?, tokens.parse()?, 1)
+        ["encode", model, texts, threads, sessions, tokens] => {
+            let encoder = OnnxOptions::new()
+                .threads(threads.parse()?)
+                .sessions(sessions.parse()?)
+                .batch_tokens(tokens.parse()?)
+                .open(model)?;
+            encode(&encoder, || encoder.tally().tokens, texts)
         }
-        ["encode", model, texts, threads, tokens, repetitions] => encode(
-            model,
-            texts,
-            threads.parse()?,
-            tokens.parse()?,
-            repetitions.parse()?,
-        ),
+        ["native", model, texts, threads] => {
+            let encoder = NativeOptions::new().threads(threads.parse()?).open(model)?;
+            encode(&encoder, || encoder.tally().tokens, texts)
+        }
+        ["pooling", terms, tokens] => pooling(terms.parse()?, tokens.parse()?),
         ["golden", model, golden] => compare(model, golden),
         ["queries", model, texts] => queries(model, texts),
         ["journey", model, texts, query] => journey(model, texts, query),
-        _ => Err("usage: bench-onnx encode|golden|queries MODEL_DIR FILE ...".into()),
+        _ => Err("usage: bench-onnx encode|native|golden|queries|journey MODEL_DIR FILE ..., or bench-onnx pooling TERMS TOKENS".into()),
     }
 }
 
@@ -48,33 +54,60 @@ fn read(path: &str) -> Result<Vec<String>, Box<dyn Error>> {
 }
 
 fn encode(
-    model: &str,
+    encoder: &dyn Encoder,
+    tokens: impl Fn() -> u64,
     texts: &str,
-    threads: usize,
-    tokens: usize,
-    repetitions: usize,
 ) -> Result<(), Box<dyn Error>> {
-    let encoder = OnnxOptions::new()
-        .threads(threads)
-        .batch_tokens(tokens)
-        .open(model)?;
     let texts = read(texts)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     encoder.encode_documents(&texts[..texts.len().min(4)])?;
-    let before = encoder.tally();
-    let mut best = f64::INFINITY;
-    let mut nnz = 0;
-    for _ in 0..repetitions {
-        let begun = Instant::now();
-        let vectors = encoder.encode_documents(&texts)?;
-        best = best.min(begun.elapsed().as_secs_f64());
-        nnz = vectors.iter().map(SparseVector::len).sum();
-    }
-    let tokens = (encoder.tally().tokens - before.tokens) / repetitions as u64;
+    let before = tokens();
+    let begun = Instant::now();
+    let busy = processor_seconds();
+    let vectors = encoder.encode_documents(&texts)?;
+    let (seconds, busy) = (begun.elapsed().as_secs_f64(), processor_seconds() - busy);
+    let nnz: usize = vectors.iter().map(SparseVector::len).sum();
     println!(
         "{}",
-        serde_json::json!({"texts": texts.len(), "tokens": tokens, "seconds": best, "nnz": nnz})
+        serde_json::json!({
+            "texts": texts.len(), "tokens": tokens() - before, "seconds": seconds,
+            "processor_seconds": busy, "nnz": nnz, "peak_megabytes": peak_megabytes(),
+        })
     );
+    Ok(())
+}
+
+/// What this process has used of the processor, which other work on the machine changes less than
+/// the time on the wall. Linux only.
+fn processor_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+    (ticks(12).unwrap_or(0.0) + ticks(13).unwrap_or(0.0)) / 100.0
+}
+
+fn peak_megabytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) / 1024
+}
+
+/// What pooling a text costs, of logits that are in no cache.
+fn pooling(terms: usize, tokens: usize) -> Result<(), Box<dyn Error>> {
+    let logits: Vec<f32> = (0..terms * tokens)
+        .map(|at| ((at * 7919) % 2003) as f32 / 200.0 - 9.5)
+        .collect();
+    let mut pool = Pool::new(Pooling::SPLADE, terms);
+    let mut best = f64::INFINITY;
+    let mut nnz = 0;
+    for _ in 0..9 {
+        let begun = Instant::now();
+        pool.add(&logits)?;
+        nnz = pool.finish(Pruning::NONE.document())?.len();
+        best = best.min(begun.elapsed().as_secs_f64());
+    }
+    println!("{:.2} us a token, {nnz} terms", best * 1e6 / tokens as f64);
     Ok(())
 }
 

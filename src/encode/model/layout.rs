@@ -133,15 +133,24 @@ fn read_router(model: &mut Model, folder: &Path) -> Result<()> {
             model.query_table = Some(table);
             Ok(())
         }
-        (Chain::Transformer { folder: query, .. }, Chain::Transformer { folder, pooling })
-            if query == folder =>
-        {
+        (
+            Chain::Transformer {
+                folder: asking,
+                pooling: asked,
+            },
+            Chain::Transformer { folder, pooling },
+        ) => {
             use_transformer(model, &folder, pooling);
+            if asking != folder || asked != pooling {
+                let mut asker = empty(&root);
+                use_transformer(&mut asker, &asking, asked);
+                model.asker = Some(Box::new(asker));
+            }
             Ok(())
         }
-        _ => Err(Error::model(
+        (_, Chain::Table(_)) => Err(Error::model(
             file.display().to_string(),
-            "queries and documents have different transformers, or documents have none; supported are one transformer for both, or a table for queries and a transformer for documents",
+            "its route \"document\" is a table of weights, which expands nothing: documents need a transformer with a SpladePooling; for words as they stand use the LexicalEncoder",
         )),
     }
 }
@@ -291,6 +300,7 @@ fn empty(root: &Path) -> Model {
         tokenizer: PathBuf::new(),
         pooling: None,
         query_table: None,
+        asker: None,
         query_prompt: String::new(),
         document_prompt: String::new(),
         max_tokens: None,

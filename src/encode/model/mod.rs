@@ -44,6 +44,8 @@ pub(crate) struct Model {
     pub(crate) pooling: Option<Pooling>,
     /// The table that encodes queries without a model.
     pub(crate) query_table: Option<Table>,
+    /// The other model that queries run through, where a Router gives them one of their own.
+    pub(crate) asker: Option<Box<Model>>,
     /// What is put in front of a query.
     pub(crate) query_prompt: String,
     /// What is put in front of a document.
@@ -81,6 +83,9 @@ impl Model {
         }
         let mut model = layout::read(root)?;
         settings::apply(&mut model)?;
+        if let Some(asker) = &mut model.asker {
+            settings::apply(asker)?;
+        }
         Ok(model)
     }
 

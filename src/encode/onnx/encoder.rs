@@ -48,13 +48,27 @@ impl OnnxEncoder {
         OnnxOptions::new().open(directory)
     }
 
-    pub(super) fn with_options(directory: &Path, mut options: OnnxOptions) -> Result<OnnxEncoder> {
+    pub(super) fn with_options(directory: &Path, options: &OnnxOptions) -> Result<OnnxEncoder> {
         let mut model = Model::read(directory)?;
+        let asker = model.asker.take();
         if let Some(name) = &options.graph {
             let graph = inside(&model.root, name, Path::new("OnnxOptions::graph"))?;
             model.graph = Some(graph);
         }
-        options.pooling = options.pooling.or(model.pooling);
+        let encoder = OnnxEncoder::of(&model, options)?;
+        let Some(asker) = asker else {
+            return Ok(encoder);
+        };
+        let asker = OnnxEncoder::of(&asker, options)?.runner;
+        let place = model.root.display().to_string();
+        Ok(OnnxEncoder {
+            runner: encoder.runner.asked_by(asker, &place)?,
+            ..encoder
+        })
+    }
+
+    /// The encoder of one transformer.
+    fn of(model: &Model, options: &OnnxOptions) -> Result<OnnxEncoder> {
         let path = model.graph()?.to_owned();
         if !path.is_file() {
             return Err(Error::not_found(
@@ -62,12 +76,12 @@ impl OnnxEncoder {
                 "name a file of the model directory",
             ));
         }
-        let tokenizer = Tokenizer::read(&model.tokenizer, &model)?;
+        let tokenizer = Tokenizer::read(&model.tokenizer, model)?;
         let facts = GraphFacts::read(&path)?;
         let head_facts = model.head.as_deref().map(GraphFacts::read).transpose()?;
-        let table = TableQueries::open(&model, options.texts.query_prune(&model))?;
+        let table = TableQueries::open(model, options.texts.query_prune(model))?;
 
-        let (workers, device, shape) = open_workers(&model, &path, &options, &tokenizer)?;
+        let (workers, device, shape) = open_workers(model, &path, options, &tokenizer)?;
         let graph = &workers[0].graph;
         let alone = facts.quantizes_batches || !graph.has_mask();
         if !graph.has_mask() && graph.length.is_some() {
@@ -76,10 +90,10 @@ impl OnnxEncoder {
                 "it insists on one length but takes no attention mask: shorter texts cannot be told from their filling",
             ));
         }
-        let query = options.texts.query(&model, graph.length);
-        let document = options.texts.document(&model, graph.length);
+        let query = options.texts.query(model, graph.length);
+        let document = options.texts.document(model, graph.length);
 
-        let mut budget = budget(&options, &shape, device);
+        let mut budget = budget(options, &shape, device);
         budget.cap = query.room.tokens.max(document.room.tokens);
         if alone {
             (budget.rows, budget.multiple) = (1, 1);
@@ -95,7 +109,7 @@ impl OnnxEncoder {
         files.extend(head_facts.into_iter().flat_map(|facts| facts.external));
         files.iter().try_for_each(|file| digest.file(file))?;
         digest.setting(&shape.pooling.words());
-        digest_settings(&mut digest, &model, &document);
+        digest_settings(&mut digest, model, &document);
 
         let padding = Padding {
             token: tokenizer.pad(),
@@ -109,6 +123,7 @@ impl OnnxEncoder {
                 model: Schedule::new(workers, budget, padding),
                 tokenizer,
                 table,
+                asker: None,
                 query,
                 document,
                 counters: Counters::default(),

@@ -37,7 +37,14 @@ pub(super) fn open_workers(
         match Graph::open(environment, path, setup) {
             Ok(mut graph) => {
                 let mut head = open_head(model, setup)?;
-                let shape = try_out(&mut graph, head.as_mut(), path, options, tokenizer)?;
+                let shape = try_out(
+                    &mut graph,
+                    head.as_mut(),
+                    path,
+                    options,
+                    tokenizer,
+                    model.pooling,
+                )?;
                 let mut workers = vec![worker(graph, head, &shape)];
                 while workers.len() < options.sessions {
                     let graph = Graph::open(environment, path, setup)?;
@@ -84,6 +91,7 @@ fn try_out(
     path: &Path,
     options: &OnnxOptions,
     tokenizer: &Tokenizer,
+    own: Option<Pooling>,
 ) -> Result<Shape> {
     let file = path.display().to_string();
     let refuse = |why: String| Error::model(&file, why);
@@ -129,7 +137,7 @@ fn try_out(
             "it gives {count} logits a token, but the tokenizer has {known} tokens: they belong to different vocabularies"
         )));
     }
-    let given = options.pooling;
+    let given = options.pooling.or(own);
     let pooling = match &contract {
         Contract::Pooled(_)
         | Contract::Pairs {

@@ -51,7 +51,7 @@ impl OnnxOptions {
     /// is damaged, belongs to another model, or says what this crate cannot do;
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the device cannot be had.
     pub fn open(self, directory: impl AsRef<Path>) -> Result<OnnxEncoder> {
-        OnnxEncoder::with_options(directory.as_ref(), self)
+        OnnxEncoder::with_options(directory.as_ref(), &self)
     }
 
     /// Runs this file of the directory, as `"onnx/model_qint8_avx512.onnx"`, instead of the first

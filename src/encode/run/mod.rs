@@ -19,7 +19,7 @@ use crate::{
         model::{Digest, Model},
         tokenize::{Pieces, Room, Tokenizer, Window},
     },
-    error::Result,
+    error::{Error, Result},
     id::TermId,
     sparse::SparseVector,
 };
@@ -37,6 +37,8 @@ pub(crate) struct Runner<R> {
     pub(crate) tokenizer: Tokenizer,
     /// Encodes queries where they need no model.
     pub(crate) table: Option<TableQueries>,
+    /// Encodes queries where they have a model of their own.
+    pub(crate) asker: Option<Box<Runner<R>>>,
     pub(crate) query: Side,
     pub(crate) document: Side,
     pub(crate) fingerprint: Fingerprint,
@@ -75,8 +77,30 @@ pub(crate) struct Inputs {
 }
 
 impl<R: Run> Runner<R> {
+    /// Gives queries a model of their own.
+    ///
+    /// # Errors
+    /// When its terms are others.
+    pub(crate) fn asked_by(mut self, asker: Runner<R>, place: &str) -> Result<Runner<R>> {
+        if asker.term_count != self.term_count {
+            return Err(Error::model(
+                place,
+                format!(
+                    "queries have {} terms and documents {}: vectors of different vocabularies cannot be compared",
+                    asker.term_count, self.term_count
+                ),
+            ));
+        }
+        self.asker = Some(Box::new(asker));
+        Ok(self)
+    }
+
     pub(crate) fn tally(&self) -> Tally {
-        self.counters.tally()
+        let own = self.counters.tally();
+        match &self.asker {
+            Some(asker) => own + asker.tally(),
+            None => own,
+        }
     }
 
     /// How many terms have no token.
@@ -118,6 +142,9 @@ impl<R: Run> Runner<R> {
     pub(crate) fn queries(&self, texts: &[&str]) -> Result<Vec<SparseVector>> {
         if let Some(table) = &self.table {
             return texts.iter().map(|text| table.encode(text)).collect();
+        }
+        if let Some(asker) = &self.asker {
+            return asker.queries(texts);
         }
         let inputs = self.inputs(texts, &self.query)?;
         self.outputs(&inputs, &self.query)

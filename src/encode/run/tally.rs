@@ -18,6 +18,19 @@ pub struct Tally {
     pub lost_tokens: u64,
 }
 
+impl std::ops::Add for Tally {
+    type Output = Tally;
+
+    fn add(self, other: Tally) -> Tally {
+        Tally {
+            texts: self.texts + other.texts,
+            tokens: self.tokens + other.tokens,
+            truncated: self.truncated + other.truncated,
+            lost_tokens: self.lost_tokens + other.lost_tokens,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     texts: AtomicU64,
