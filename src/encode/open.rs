@@ -6,7 +6,8 @@ use super::Encoder;
 use crate::error::{Error, Result};
 
 /// Opens the model directory with its own settings; for others see `OnnxOptions` of the feature
-/// `onnx` and `NativeOptions` of the feature `native`.
+/// `onnx`, `NativeOptions` of the feature `native`, and `SaeOptions` of the feature `sae` for a
+/// directory with `sae.json`.
 ///
 /// With both, an ONNX graph is run where the directory has one, and its `model.safetensors`
 /// otherwise. This function is in every build, so that a program can offer it and say what it lacks.
@@ -19,7 +20,8 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such directory;
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), with the feature to build with, when
-/// this build runs no models; otherwise what `OnnxEncoder::open` or `NativeEncoder::open` returns.
+/// this build runs no such models; otherwise what `OnnxEncoder::open`, `NativeEncoder::open` or
+/// `SaeEncoder::open` returns.
 pub fn open(directory: impl AsRef<Path>) -> Result<Box<dyn Encoder>> {
     let directory = directory.as_ref();
     if !directory.is_dir() {
@@ -28,7 +30,23 @@ pub fn open(directory: impl AsRef<Path>) -> Result<Box<dyn Encoder>> {
             "name a directory with model.onnx or model.safetensors and tokenizer.json; docs/models.md says how to make one",
         ));
     }
+    if directory.join("sae.json").is_file() {
+        return open_autoencoder(directory);
+    }
     open_here(directory)
+}
+
+#[cfg(feature = "sae")]
+fn open_autoencoder(directory: &Path) -> Result<Box<dyn Encoder>> {
+    Ok(Box::new(super::sae::SaeEncoder::open(directory)?))
+}
+
+#[cfg(not(feature = "sae"))]
+fn open_autoencoder(directory: &Path) -> Result<Box<dyn Encoder>> {
+    Err(Error::unsupported(
+        format!("encoding with the autoencoder {}", directory.display()),
+        "build with the feature `sae`, and `native` or `onnx-dynamic` for its backbone, as in `cargo run --features sae,native`",
+    ))
 }
 
 #[cfg(all(feature = "onnx", feature = "native"))]

@@ -3,7 +3,7 @@
 //! Learned encoders give documents hundreds of terms. Keeping the heaviest, fewer of a query than
 //! of a document, buys most of the speed at little loss; the published pairs are constants here.
 
-#[cfg(feature = "tokenizers")]
+#[cfg(any(feature = "tokenizers", feature = "sae"))]
 use crate::sparse::SparseVector;
 
 /// Pruning of queries and documents, apart.
@@ -40,7 +40,7 @@ impl Prune {
     };
 
     /// The terms of `vector` that are kept.
-    #[cfg(feature = "tokenizers")]
+    #[cfg(any(feature = "tokenizers", feature = "sae"))]
     pub(crate) fn apply(self, vector: SparseVector) -> SparseVector {
         let vector = if self.threshold > 0.0 {
             let kept = vector.iter().filter(|pair| pair.1 > self.threshold);

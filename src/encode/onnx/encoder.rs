@@ -12,6 +12,7 @@ use super::{
     graph::GraphFacts,
     opening::{budget, open_workers},
     schedule::Schedule,
+    worker::Worker,
 };
 use crate::{
     encode::{
@@ -34,7 +35,7 @@ use crate::{
 /// the others and the filling, and graphs that quantize by the range of a batch get each text alone.
 #[derive(Debug)]
 pub struct OnnxEncoder {
-    runner: Runner<Schedule>,
+    runner: Runner<Schedule<Worker>>,
     device: Device,
     runs_alone: bool,
 }

@@ -16,6 +16,8 @@
 //! # Ok::<(), sparsely::Error>(())
 //! ```
 
+#[cfg(feature = "sae")]
+mod backbone;
 mod batch;
 mod contract;
 mod device;
@@ -28,6 +30,8 @@ mod schedule;
 mod session;
 mod worker;
 
+#[cfg(feature = "sae")]
+pub use self::backbone::OnnxBackbone;
 pub use self::{
     device::Device,
     encoder::OnnxEncoder,

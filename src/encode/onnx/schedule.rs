@@ -11,18 +11,30 @@ use std::sync::{
 
 use super::{
     batch::{Batch, Budget, Group, Padding, plan},
-    worker::{Row, Worker},
+    session::Graph,
+    worker::Row,
 };
 use crate::{
-    encode::{run::Run, tokenize::Window},
+    encode::tokenize::Window,
     error::{Error, Result},
-    sparse::SparseVector,
 };
+
+/// A session, and what it makes of a text.
+pub(crate) trait Session: Send {
+    /// What a text becomes; the default is that of an empty one.
+    type Output: Clone + Default + Send;
+
+    /// The graph that it runs.
+    fn graph(&self) -> &Graph;
+
+    /// What the texts in `batch` become, of which `rows` are wanted.
+    fn outputs(&mut self, batch: &Batch, rows: &[Row]) -> Result<Vec<Self::Output>>;
+}
 
 /// Sessions, and how to fill them.
 #[derive(Debug)]
-pub(crate) struct Schedule {
-    free: Mutex<Vec<Worker>>,
+pub(crate) struct Schedule<S> {
+    free: Mutex<Vec<S>>,
     returned: Condvar,
     pub(crate) sessions: usize,
     pub(crate) budget: Budget,
@@ -33,9 +45,9 @@ pub(crate) struct Schedule {
     pub(crate) length: Option<usize>,
 }
 
-impl Schedule {
-    pub(crate) fn new(workers: Vec<Worker>, budget: Budget, padding: Padding) -> Schedule {
-        let graph = workers.first().map(|worker| &worker.graph);
+impl<S: Session> Schedule<S> {
+    pub(crate) fn new(workers: Vec<S>, budget: Budget, padding: Padding) -> Schedule<S> {
+        let graph = workers.first().map(Session::graph);
         Schedule {
             rows: graph.and_then(|graph| graph.rows),
             length: graph.and_then(|graph| graph.length),
@@ -47,60 +59,13 @@ impl Schedule {
         }
     }
 
-    fn group(
-        &self,
-        worker: &mut Worker,
-        group: &Group,
-        inputs: &[Window],
-    ) -> Result<Vec<SparseVector>> {
-        let members = group.members.iter().map(|at| &inputs[*at]);
-        let mut texts: Vec<&[u32]> = members.clone().map(|input| &*input.ids).collect();
-        let rows: Vec<Row> = members
-            .map(|input| Row {
-                own: input.own.clone(),
-                tokens: input.ids.len(),
-            })
-            .collect();
-        // A graph with a fixed batch gets the last text again, whose copies are not read.
-        while let (Some(wanted), Some(last)) = (self.rows, texts.last().copied())
-            && texts.len() < wanted
-        {
-            texts.push(last);
-        }
-        let length = self.length.unwrap_or(group.length);
-        let batch = Batch::new(&texts, length, self.padding);
-        worker.vectors(&batch, &rows)
-    }
-
-    /// Takes a session, waiting for one if need be.
-    fn take(&self) -> Taken<'_> {
-        let mut free = self.lock();
-        loop {
-            if let Some(worker) = free.pop() {
-                return Taken {
-                    worker: Some(worker),
-                    schedule: self,
-                };
-            }
-            free = self
-                .returned
-                .wait(free)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Worker>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Run for Schedule {
-    fn run(&self, inputs: &[Window]) -> Result<Vec<SparseVector>> {
+    /// One output per input, in order.
+    pub(crate) fn run(&self, inputs: &[Window]) -> Result<Vec<S::Output>> {
         let lengths: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
         self.budget
             .check(lengths.iter().copied().max().unwrap_or(0))?;
         let groups = plan(&lengths, self.budget);
-        let mut vectors = vec![SparseVector::default(); inputs.len()];
+        let mut vectors = vec![S::Output::default(); inputs.len()];
         let helpers = self.sessions.min(groups.len()).saturating_sub(1);
         if helpers == 0 {
             let mut worker = self.take();
@@ -142,35 +107,78 @@ impl Run for Schedule {
         }
         Ok(vectors)
     }
+
+    fn group(&self, worker: &mut S, group: &Group, inputs: &[Window]) -> Result<Vec<S::Output>> {
+        let members = group.members.iter().map(|at| &inputs[*at]);
+        let mut texts: Vec<&[u32]> = members.clone().map(|input| &*input.ids).collect();
+        let rows: Vec<Row> = members
+            .map(|input| Row {
+                own: input.own.clone(),
+                tokens: input.ids.len(),
+            })
+            .collect();
+        // A graph with a fixed batch gets the last text again, whose copies are not read.
+        while let (Some(wanted), Some(last)) = (self.rows, texts.last().copied())
+            && texts.len() < wanted
+        {
+            texts.push(last);
+        }
+        let length = self.length.unwrap_or(group.length);
+        let batch = Batch::new(&texts, length, self.padding);
+        worker.outputs(&batch, &rows)
+    }
+
+    /// Takes a session, waiting for one if need be.
+    fn take(&self) -> Taken<'_, S> {
+        let mut free = self.lock();
+        loop {
+            if let Some(worker) = free.pop() {
+                return Taken {
+                    worker: Some(worker),
+                    schedule: self,
+                };
+            }
+            free = self
+                .returned
+                .wait(free)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 }
 
-fn place(vectors: &mut [SparseVector], group: &Group, done: Vec<SparseVector>) {
+impl<S> Schedule<S> {
+    fn lock(&self) -> MutexGuard<'_, Vec<S>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place<T>(vectors: &mut [T], group: &Group, done: Vec<T>) {
     for (at, vector) in group.members.iter().zip(done) {
         vectors[*at] = vector;
     }
 }
 
 /// A session on loan; it goes back when this is dropped, even by a panic.
-struct Taken<'a> {
-    worker: Option<Worker>,
-    schedule: &'a Schedule,
+struct Taken<'a, S> {
+    worker: Option<S>,
+    schedule: &'a Schedule<S>,
 }
 
-impl std::ops::Deref for Taken<'_> {
-    type Target = Worker;
+impl<S> std::ops::Deref for Taken<'_, S> {
+    type Target = S;
 
-    fn deref(&self) -> &Worker {
+    fn deref(&self) -> &S {
         self.worker.as_ref().expect("taken until dropped")
     }
 }
 
-impl std::ops::DerefMut for Taken<'_> {
-    fn deref_mut(&mut self) -> &mut Worker {
+impl<S> std::ops::DerefMut for Taken<'_, S> {
+    fn deref_mut(&mut self) -> &mut S {
         self.worker.as_mut().expect("taken until dropped")
     }
 }
 
-impl Drop for Taken<'_> {
+impl<S> Drop for Taken<'_, S> {
     fn drop(&mut self) {
         if let Some(worker) = self.worker.take() {
             self.schedule.lock().push(worker);

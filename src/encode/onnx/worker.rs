@@ -5,12 +5,15 @@ use std::ops::Range;
 use super::{
     batch::Batch,
     contract::Contract,
+    schedule::{Schedule, Session},
     session::{Graph, Head, Outputs},
 };
 use crate::{
     encode::{
         pool::{Pool, Pooling, SpecialTokens},
         prune::Prune,
+        run::Run,
+        tokenize::Window,
     },
     error::{Error, Result},
     sparse::SparseVector,
@@ -46,9 +49,20 @@ pub(crate) struct Row {
     pub(crate) tokens: usize,
 }
 
-impl Worker {
-    /// The vectors of the texts in `batch`, of which `rows` are wanted.
-    pub(crate) fn vectors(&mut self, batch: &Batch, rows: &[Row]) -> Result<Vec<SparseVector>> {
+impl Run for Schedule<Worker> {
+    fn run(&self, inputs: &[Window]) -> Result<Vec<SparseVector>> {
+        Schedule::run(self, inputs)
+    }
+}
+
+impl Session for Worker {
+    type Output = SparseVector;
+
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn outputs(&mut self, batch: &Batch, rows: &[Row]) -> Result<Vec<SparseVector>> {
         let Worker {
             graph,
             head,

@@ -274,7 +274,36 @@ impl Autoencoder {
         let tokens: Vec<_> = (0..states.len() / self.hidden)
             .map(|at| at..at + 1)
             .collect();
-        self.pooled(states, &tokens, threads)
+        self.pooled(states.to_vec(), &tokens, threads)
+    }
+
+    /// Identifies everything that its latents depend on.
+    pub(super) fn digest(&self) -> Vec<u8> {
+        let mut checksum = crc32fast::Hasher::new();
+        match &self.weights {
+            Weights::Memory(values) => add(&mut checksum, values),
+            Weights::File { tensor, .. } => checksum.update(tensor.bytes()),
+        }
+        add(&mut checksum, &self.bias);
+        if let Some(subtracted) = &self.input.subtracted {
+            add(&mut checksum, subtracted);
+        }
+        if let Some((_, norms)) = &self.norms {
+            add(&mut checksum, norms);
+        }
+        let activation = match &self.activation {
+            Activation::JumpRelu(Threshold::PerLatent(thresholds)) => {
+                add(&mut checksum, thresholds);
+                "a threshold a latent".to_owned()
+            }
+            other => format!("{other:?}"),
+        };
+        let norm = self.norms.as_ref().map(|norms| norms.0);
+        let settings = format!(
+            "{}x{} {activation} {:?} {} {norm:?} ",
+            self.latents, self.hidden, self.input.norm, self.input.scale
+        );
+        [settings.as_bytes(), &checksum.finalize().to_le_bytes()].concat()
     }
 
     /// All weights as they were given to [`Autoencoder::from_parts`], read into memory.
@@ -471,6 +500,15 @@ impl Threshold {
             Threshold::Scalar(value) => *value,
             Threshold::PerLatent(values) => values[latent],
         }
+    }
+}
+
+fn add(checksum: &mut crc32fast::Hasher, values: &[f32]) {
+    let mut bytes = Vec::with_capacity(1 << 14);
+    for values in values.chunks(1 << 12) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        checksum.update(&bytes);
     }
 }
 

@@ -35,7 +35,7 @@ impl Autoencoder {
     /// latent over its tokens; those above 0.
     pub(super) fn pooled(
         &self,
-        states: &[f32],
+        mut states: Vec<f32>,
         texts: &[Range<usize>],
         threads: usize,
     ) -> Result<Vec<Latents>> {
@@ -52,7 +52,6 @@ impl Autoencoder {
                 "one is NaN or infinite: the backbone or its weights are damaged, or overflow in the precision they were exported with",
             ));
         }
-        let mut states = states.to_vec();
         self.prepare(&mut states);
         let tokens = states.len() / self.hidden;
         let texts: Vec<Range<usize>> = texts

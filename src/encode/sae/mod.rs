@@ -7,8 +7,10 @@
 
 mod autoencoder;
 mod description;
+mod encoder;
 mod formats;
 mod kernel;
+mod labels;
 mod states;
 
 pub use self::{
@@ -20,5 +22,7 @@ pub use self::{
         Description, Format, HeadDescription, Lengths, Prompts, PruningDescription, Tokens,
         Weighting,
     },
+    encoder::{SaeEncoder, SaeOptions},
+    labels::Labels,
     states::{HiddenStates, TextKind, TokenStates},
 };

@@ -147,9 +147,10 @@ impl Tensor {
         self.range.len() / self.precision.size()
     }
 
-    /// How they are stored.
-    pub(crate) fn precision(&self) -> Precision {
-        self.precision
+    /// The numbers as they are stored.
+    #[cfg(feature = "sae")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.range.clone()]
     }
 
     /// File and name, for messages.
