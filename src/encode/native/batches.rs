@@ -34,45 +34,59 @@ const TEXTS: usize = 64;
 
 impl Run for Model {
     fn run(&self, inputs: &[Window]) -> Result<Vec<SparseVector>> {
-        let batches = plan(inputs);
-        let workers = self.threads.min(batches.len()).max(1);
-        // Where there are fewer batches than threads, a batch has several.
-        let threads = self.threads / workers;
-        let next = AtomicUsize::new(0);
-        let vectors = Mutex::new(vec![SparseVector::default(); inputs.len()]);
-        let work = || -> Result<()> {
-            while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let done = self.batch(&inputs[batch.clone()], threads);
-                if done.is_err() {
-                    // The others stop at their next batch.
-                    next.store(batches.len(), Ordering::Relaxed);
-                }
-                let mut vectors = vectors.lock().unwrap_or_else(PoisonError::into_inner);
-                for (vector, done) in vectors[batch.clone()].iter_mut().zip(done?) {
-                    *vector = done;
-                }
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let mut outcome = work();
-            for thread in threads {
-                let theirs = thread
-                    .join()
-                    .unwrap_or_else(|_| Err(Error::model(&self.file, "a thread failed")));
-                outcome = outcome.and(theirs);
-            }
-            outcome
-        })?;
-        Ok(vectors.into_inner().unwrap_or_else(PoisonError::into_inner))
+        spread(inputs, self.threads, |inputs, threads| {
+            self.batch(inputs, threads)
+        })
     }
+}
+
+/// Cuts inputs into batches and lets threads take one after the other, the caller's among them. What
+/// `work` makes of each input comes back in order; it is told how many threads it may use itself.
+pub(super) fn spread<T: Default + Send>(
+    inputs: &[Window],
+    threads: usize,
+    work: impl Fn(&[Window], usize) -> Result<Vec<T>> + Sync,
+) -> Result<Vec<T>> {
+    let batches = plan(inputs);
+    let workers = threads.min(batches.len()).max(1);
+    // Where there are fewer batches than threads, a batch has several.
+    let threads = (threads / workers).max(1);
+    let next = AtomicUsize::new(0);
+    let mut outputs = Vec::new();
+    outputs.resize_with(inputs.len(), T::default);
+    let outputs = Mutex::new(outputs);
+    let take = || -> Result<()> {
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let done = work(&inputs[batch.clone()], threads);
+            if done.is_err() {
+                // The others stop at their next batch.
+                next.store(batches.len(), Ordering::Relaxed);
+            }
+            let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
+            for (output, done) in outputs[batch.clone()].iter_mut().zip(done?) {
+                *output = done;
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(take)).collect();
+        let mut outcome = take();
+        for other in others {
+            let theirs = other
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            outcome = outcome.and(theirs);
+        }
+        outcome
+    })?;
+    Ok(outputs.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl Model {
     fn batch(&self, inputs: &[Window], threads: usize) -> Result<Vec<SparseVector>> {
         let texts: Vec<&[u32]> = inputs.iter().map(|input| &*input.ids).collect();
-        let states = self.transformer.states(&texts, usize::MAX, threads)?;
+        let states = self.transformer.states(&texts, threads)?;
         let mut ranges = Vec::with_capacity(texts.len());
         let mut start = 0;
         for input in inputs {

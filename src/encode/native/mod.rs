@@ -13,6 +13,8 @@
 //! # Ok::<(), sparsely::Error>(())
 //! ```
 
+#[cfg(feature = "sae")]
+mod backbone;
 mod batches;
 mod config;
 mod encoder;
@@ -21,5 +23,7 @@ mod options;
 mod transformer;
 mod weights;
 
+#[cfg(feature = "sae")]
+pub use self::backbone::NativeBackbone;
 pub use self::{encoder::NativeEncoder, options::NativeOptions};
 pub use crate::encode::run::{LongTexts, Tally};

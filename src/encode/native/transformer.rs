@@ -43,7 +43,7 @@ struct Room {
 }
 
 impl Transformer {
-    /// Reads the embeddings and all layers.
+    /// Reads the embeddings and as many layers as `config` says.
     pub(super) fn read(path: &Path, config: &Config, reader: &Reader<'_>) -> Result<Transformer> {
         Ok(Transformer {
             embeddings: reader.embeddings()?,
@@ -56,20 +56,14 @@ impl Transformer {
         })
     }
 
-    /// The states of all tokens of `texts` after the first `layers` layers, token after token. A
-    /// number of layers beyond those there are means all.
+    /// The states of all tokens of `texts` after the last layer that was read, token after token.
     ///
     /// # Errors
     /// When a token is none of the model's, or a text is longer than its positions.
-    pub(super) fn states(
-        &self,
-        texts: &[&[u32]],
-        layers: usize,
-        threads: usize,
-    ) -> Result<Vec<f32>> {
+    pub(super) fn states(&self, texts: &[&[u32]], threads: usize) -> Result<Vec<f32>> {
         let mut states = self.embed(texts)?;
         let mut room = self.room(states.len() / self.config.width);
-        for layer in self.layers.iter().take(layers) {
+        for layer in &self.layers {
             self.attend(layer, texts, &mut states, &mut room, threads);
             self.feed_forward(layer, &mut states, &mut room, threads);
         }

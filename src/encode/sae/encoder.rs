@@ -164,8 +164,49 @@ impl SaeOptions {
         })
     }
 
-    #[cfg(feature = "onnx")]
+    /// A graph where there is one that this build runs, else the weights.
     fn open_backbone(
+        &self,
+        backbone: &Path,
+        description: &Description,
+    ) -> Result<Box<dyn HiddenStates>> {
+        #[cfg(feature = "native")]
+        {
+            let model = crate::encode::model::Model::read(backbone)?;
+            let is_graph = description.graph.is_some() || model.graph.is_some();
+            if !(is_graph && cfg!(feature = "onnx")) && model.weights.is_some() {
+                return self.open_weights(backbone, description);
+            }
+        }
+        self.open_hidden_graph(backbone, description)
+    }
+
+    #[cfg(feature = "native")]
+    fn open_weights(
+        &self,
+        backbone: &Path,
+        description: &Description,
+    ) -> Result<Box<dyn HiddenStates>> {
+        use crate::encode::native::{NativeBackbone, NativeOptions};
+        let mut options = NativeOptions::new().threads(self.threads);
+        if let Some(length) = description.lengths.query {
+            options = options.query_length(length);
+        }
+        if let Some(length) = description.lengths.document {
+            options = options.document_length(length);
+        }
+        if let Some(prompt) = &description.prompts.query {
+            options = options.query_prompt(prompt);
+        }
+        if let Some(prompt) = &description.prompts.document {
+            options = options.document_prompt(prompt);
+        }
+        let backbone = NativeBackbone::open(backbone, options, description.layer)?;
+        Ok(Box::new(backbone))
+    }
+
+    #[cfg(feature = "onnx")]
+    fn open_hidden_graph(
         &self,
         backbone: &Path,
         description: &Description,
@@ -178,7 +219,7 @@ impl SaeOptions {
     }
 
     #[cfg(not(feature = "onnx"))]
-    fn open_backbone(&self, backbone: &Path, _: &Description) -> Result<Box<dyn HiddenStates>> {
+    fn open_hidden_graph(&self, backbone: &Path, _: &Description) -> Result<Box<dyn HiddenStates>> {
         Err(no_graphs(backbone))
     }
 
@@ -234,7 +275,7 @@ impl SaeOptions {
 fn no_graphs(backbone: &Path) -> Error {
     Error::unsupported(
         format!("running the backbone {}", backbone.display()),
-        "build with the feature `onnx-dynamic` (or `onnx-download`), or give hidden states of your own to SaeEncoder::with_backbone",
+        "build with the feature `native` for a model.safetensors of BERT's family, or `onnx-dynamic` (or `onnx-download`) for a graph, or give hidden states of your own to SaeEncoder::with_backbone",
     )
 }
 
