@@ -23,6 +23,9 @@ struct Golden {
     texts: Vec<String>,
     terms: u32,
     vectors: BTreeMap<String, Vec<Vec<(u32, f32)>>>,
+    /// Of some texts the first numbers of each token after the first layer.
+    #[cfg(feature = "sae")]
+    hidden: BTreeMap<String, Vec<Vec<[f32; 4]>>>,
 }
 
 impl Golden {
@@ -149,6 +152,73 @@ fn a_directory_with_weights_opens_behind_the_trait() {
     let vectors = encoder.encode_documents(&golden.texts()).unwrap();
     golden.check("distilbert", &vectors);
     assert_eq!(encoder.fingerprint().name(), "native");
+}
+
+/// For autoencoders: the states after a layer, of models with and without a head.
+#[cfg(feature = "sae")]
+#[test]
+fn hidden_states_are_those_of_the_layer() {
+    use sparsely::encode::{
+        native::NativeBackbone,
+        sae::{HiddenStates, TextKind},
+    };
+    let golden = Golden::read();
+    for (family, texts) in &golden.hidden {
+        let open = |layer, threads| {
+            let options = NativeOptions::new().threads(threads);
+            NativeBackbone::open(models().join(family), options, layer)
+        };
+        for threads in [1, 3] {
+            let backbone = open(Some(1), threads).unwrap();
+            let given = backbone
+                .hidden_states(&golden.texts(), TextKind::Document)
+                .unwrap();
+            assert_eq!((backbone.width(), given.len()), (16, golden.texts.len()));
+            for (want, given) in texts.iter().zip(&given) {
+                assert_eq!(want.len(), given.special.len());
+                let tokens = given.values.chunks(16).zip(want);
+                for (given, want) in tokens {
+                    for (given, want) in given.iter().zip(want) {
+                        assert!((given - want).abs() < NEAR, "{family}: {given} {want}");
+                    }
+                }
+                let last = given.special.len() - 1;
+                for (at, special) in given.special.iter().enumerate() {
+                    assert_eq!(*special, at == 0 || at == last);
+                }
+            }
+        }
+        assert_ne!(
+            open(Some(1), 1).unwrap().fingerprint(),
+            open(Some(2), 1).unwrap().fingerprint()
+        );
+        assert_eq!(
+            open(None, 1).unwrap().fingerprint(),
+            open(Some(2), 1).unwrap().fingerprint()
+        );
+        assert!(
+            open(Some(3), 1)
+                .unwrap_err()
+                .to_string()
+                .contains("2 layers")
+        );
+    }
+    // What is behind the layer, and the head, need not be there.
+    let directory = copy("bert");
+    let file = directory.path().join("model.safetensors");
+    rename(
+        &file,
+        "layer.1.output.dense.bias",
+        "layer.1.output.dense.bios",
+    );
+    rename(
+        &file,
+        "cls.predictions.transform.dense.w",
+        "cls.predictions.transform.dunse.w",
+    );
+    let options = NativeOptions::new();
+    let backbone = NativeBackbone::open(directory.path(), options, Some(1)).unwrap();
+    backbone.hidden_states(&["a", ""], TextKind::Query).unwrap();
 }
 
 /// A Router whose queries and documents have a transformer each.
