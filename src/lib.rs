@@ -89,8 +89,9 @@ pub use crate::{
     },
     progress::{Progress, Step},
     search::{
-        Approximation, Exhaustive, Explanation, Federated, Filter, Fused, FusedPart, Fusion, Hit,
-        Hits, Mode, Normalization, Origin, Query, Scratch, Searcher, TermExplanation, TwoStep,
+        Approximation, Exhaustive, Explanation, Federated, Filter, Fused, FusedPart, Fusion, Group,
+        GroupName, GroupScore, Grouping, Groups, Hit, Hits, Mode, Normalization, Origin, Query,
+        Scratch, Searcher, TermExplanation, TwoStep,
     },
     segment::{DocKey, Document, FieldType, StoredDocument, Value},
     simd::InstructionSet,

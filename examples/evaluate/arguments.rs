@@ -3,9 +3,12 @@
 use std::{num::NonZero, path::PathBuf, str::FromStr};
 
 use clap::{Parser, ValueEnum};
-use sparsely::{Fusion, Normalization, Result, evaluate::Measure};
+use sparsely::{Fusion, GroupScore, Normalization, Result, evaluate::Measure};
 
-use crate::encoders::Choice;
+use crate::{
+    encoders::Choice,
+    passages::{Cut, combine},
+};
 
 /// Measures encoders on collections in BEIR's layout: nDCG@10, MRR@10, recall; compares and fuses
 /// them.
@@ -21,7 +24,8 @@ pub(crate) struct Arguments {
     pub(crate) collections: Vec<PathBuf>,
 
     /// lexical (code or prose told apart by document), lexical-code, lexical-text, static, the file
-    /// of a table, or the folder of a model; several between commas [default: lexical]
+    /// of a table, or the folder of a model; several between commas; NAME+0.5*NAME for the weighted
+    /// sum of several in one index [default: lexical]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     pub(crate) encoder: Vec<Choice>,
 
@@ -59,6 +63,15 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) fusion: FusionArguments,
+
+    /// Index passages of documents, and rank documents by them: words:N/OVERLAP, lines:N/OVERLAP or
+    /// code:LINES
+    #[arg(long, value_name = "CUT")]
+    pub(crate) passages: Option<Cut>,
+
+    /// How passages' scores become a document's: best, or sum:N of the best N
+    #[arg(long, default_value = "best", value_name = "HOW", value_parser = combine)]
+    pub(crate) combine: GroupScore,
 
     /// Compare two rankings: run files, or encoders on the collection
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["fuse", "plot", "markdown"])]

@@ -108,7 +108,9 @@ pub(crate) fn compare(sides: [&Side; 2], arguments: &Arguments) -> Result<String
     let [first, second] = sides.map(|side| ran(side, judged.as_ref(), arguments));
     let (first, second) = (first?, second?);
     let explainer = match (&judged, arguments.encoder.as_slice()) {
-        (Some(judged), [choice]) => Some(System::build(&judged.collection, choice, None)?),
+        (Some(judged), [choice]) => {
+            Some(System::build(&judged.collection, choice, arguments, None)?)
+        }
         _ => None,
     };
     let texts = judged.as_ref().map(texts).transpose()?.unwrap_or_default();
@@ -186,7 +188,7 @@ fn ran(side: &Side, judged: Option<&Judged>, arguments: &Arguments) -> Result<Ra
 }
 
 fn encoded(choice: &Choice, judged: &Judged, arguments: &Arguments) -> Result<Ran> {
-    let system = System::build(&judged.collection, choice, None)?;
+    let system = System::build(&judged.collection, choice, arguments, None)?;
     let top = usize::try_from(arguments.top).unwrap_or(usize::MAX);
     let (run, _) = system.run(&judged.collection, &judged.judgments, top)?;
     judged.warn(&run, &system.ids);

@@ -8,7 +8,10 @@ use std::{
     str::FromStr,
 };
 
-use sparsely::{Encoder, LexicalEncoder, Result, StaticEncoder, StaticTable};
+use sparsely::{
+    Encoder, LexicalEncoder, Result, StaticEncoder, StaticTable,
+    encode::{NamedEncoder, NamedEncoders},
+};
 
 /// The first bytes of a table of the static encoder (`docs/static-table.md`): they tell it from a
 /// run.
@@ -24,6 +27,8 @@ pub(crate) enum Choice {
     /// A table of the static encoder, by its file.
     Table(PathBuf),
     Model(PathBuf),
+    /// Several in one index, with what each counts.
+    Named(Vec<(f32, Choice)>),
 }
 
 impl FromStr for Choice {
@@ -31,6 +36,13 @@ impl FromStr for Choice {
 
     fn from_str(name: &str) -> std::result::Result<Choice, String> {
         let path = Path::new(name);
+        if name.contains('+') && !path.exists() {
+            return name
+                .split('+')
+                .map(weighed)
+                .collect::<std::result::Result<_, _>>()
+                .map(Choice::Named);
+        }
         match name {
             "lexical" => Ok(Choice::Lexical),
             "lexical-code" => Ok(Choice::LexicalCode),
@@ -53,6 +65,13 @@ impl fmt::Display for Choice {
             Choice::LexicalText => f.write_str("lexical-text"),
             Choice::Static => f.write_str("static"),
             Choice::Table(path) | Choice::Model(path) => path.display().fmt(f),
+            Choice::Named(parts) => {
+                let parts = parts.iter().map(|(weight, part)| match *weight {
+                    1.0 => part.to_string(),
+                    weight => format!("{weight}*{part}"),
+                });
+                f.write_str(&parts.collect::<Vec<_>>().join("+"))
+            }
         }
     }
 }
@@ -67,6 +86,26 @@ impl Choice {
             Choice::Static => Ok(Box::new(StaticEncoder::embedded()?)),
             Choice::Table(path) => Ok(Box::new(StaticEncoder::new(StaticTable::open(path)?))),
             Choice::Model(dir) => sparsely::encode::open(dir),
+            Choice::Named(parts) => {
+                let parts = parts.iter().map(|(weight, part)| {
+                    Ok(NamedEncoder::boxed(part.to_string(), part.open()?).weight(*weight))
+                });
+                let parts: Vec<NamedEncoder> = parts.collect::<Result<_>>()?;
+                Ok(Box::new(NamedEncoders::new(parts)?))
+            }
+        }
+    }
+}
+
+/// NAME or WEIGHT*NAME.
+fn weighed(part: &str) -> std::result::Result<(f32, Choice), String> {
+    match part.split_once('*') {
+        None => Ok((1.0, part.parse()?)),
+        Some((weight, name)) => {
+            let number = weight
+                .parse()
+                .map_err(|_| format!("{weight:?}: not a weight"))?;
+            Ok((number, name.parse()?))
         }
     }
 }

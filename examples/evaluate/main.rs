@@ -15,6 +15,7 @@ mod arguments;
 mod compare;
 mod encoders;
 mod measure;
+mod passages;
 mod plot;
 mod report;
 mod system;

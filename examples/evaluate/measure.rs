@@ -85,7 +85,12 @@ struct Measured {
 pub(crate) fn measure(judged: &Judged, arguments: &Arguments) -> Result<(Vec<Report>, Run)> {
     let mut measured: Vec<(&Choice, Measured)> = Vec::new();
     for choice in systems(arguments) {
-        let system = System::build(&judged.collection, choice, arguments.index.as_deref())?;
+        let system = System::build(
+            &judged.collection,
+            choice,
+            arguments,
+            arguments.index.as_deref(),
+        )?;
         let top = usize::try_from(arguments.top).unwrap_or(usize::MAX);
         let (run, times) = system.run(&judged.collection, &judged.judgments, top)?;
         if measured.is_empty() {

@@ -7,12 +7,15 @@ use std::{
 };
 
 use sparsely::{
-    Config, Document, Encoder, Error, Explanation, Index, Query, Result, Scratch, Searcher,
-    Snapshot,
+    Config, Document, Encoder, Error, Explanation, Filter, Grouping, Index, Query, Result, Scratch,
+    Searcher, Snapshot,
     evaluate::{Collection, Judgments, Ranking, Run, Text},
 };
 
-use crate::encoders::Choice;
+use crate::{arguments::Arguments, encoders::Choice};
+
+/// The field that says which document a passage belongs to.
+const DOCUMENT: &str = "document";
 
 /// An encoder and a collection that it has indexed.
 pub(crate) struct System {
@@ -23,6 +26,8 @@ pub(crate) struct System {
     pub(crate) bytes: u64,
     /// The ids of the documents.
     pub(crate) ids: HashSet<String>,
+    /// Where passages are indexed.
+    grouping: Option<Grouping>,
     /// Removes the index in the end, where it is a temporary one.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -32,6 +37,7 @@ impl System {
     pub(crate) fn build(
         collection: &Collection,
         choice: &Choice,
+        arguments: &Arguments,
         place: Option<&Path>,
     ) -> Result<System> {
         let encoder = choice.open()?;
@@ -49,7 +55,16 @@ impl System {
         let mut ids = HashSet::new();
         for document in collection.documents()? {
             let Text { id, text } = document?;
-            writer.upsert(Document::from_text(&*encoder, id.as_str(), text)?)?;
+            match &arguments.passages {
+                None => writer.upsert(Document::from_text(&*encoder, id.as_str(), text)?)?,
+                Some(cut) => {
+                    for (at, passage) in cut.cut(&text).into_iter().enumerate() {
+                        let key = format!("{id}#{at}");
+                        let passage = Document::from_text(&*encoder, key, passage)?;
+                        writer.upsert(passage.field(DOCUMENT, id.as_str()))?;
+                    }
+                }
+            }
             if !ids.insert(id.clone()) {
                 eprintln!("evaluate: document {id:?} stands twice; the later one counts");
             }
@@ -62,6 +77,9 @@ impl System {
             index_seconds: begun.elapsed().as_secs_f64(),
             bytes: size(&place)?,
             ids,
+            grouping: arguments
+                .passages
+                .map(|_| Grouping::by(DOCUMENT).score(arguments.combine)),
             _temporary: temporary,
         })
     }
@@ -71,7 +89,7 @@ impl System {
     }
 
     pub(crate) fn document_count(&self) -> u64 {
-        self.snapshot.document_count()
+        self.ids.len() as u64
     }
 
     /// Runs the judged queries; returns what they found and how long each took, encoding included.
@@ -96,20 +114,40 @@ impl System {
             let begun = Instant::now();
             let vector = self.encoder.encode_query_for(&text, &self.snapshot)?;
             let query = Query::new(vector).top(top);
-            let hits = self.snapshot.search_with(&query, &mut scratch)?;
+            let scored = self.search(&query, &mut scratch)?;
             times.push(begun.elapsed());
-            let scored = hits.iter().map(|hit| (hit.key().to_string(), hit.score()));
             run.insert(&id, Ranking::new(scored)?);
         }
         Ok((run, times))
     }
 
+    fn search(&self, query: &Query, scratch: &mut Scratch) -> Result<Vec<(String, f32)>> {
+        let Some(grouping) = &self.grouping else {
+            let hits = self.snapshot.search_with(query, scratch)?;
+            let scored = hits.iter().map(|hit| (hit.key().to_string(), hit.score()));
+            return Ok(scored.collect());
+        };
+        let groups = grouping.search_with(&self.snapshot, query, scratch)?;
+        let scored = groups.as_slice().iter();
+        let scored = scored.map(|group| (group.name.to_string(), group.score as f32));
+        Ok(scored.collect())
+    }
+
     /// Why a document has its score for a query, with readable terms.
     pub(crate) fn explain(&self, query: &str, document: &str) -> Result<Explanation> {
         let vector = self.encoder.encode_query_for(query, &self.snapshot)?;
-        let explanation = self
-            .snapshot
-            .explain(&Query::new(vector), &document.into())?;
+        let query = Query::new(vector);
+        let best = match &self.grouping {
+            None => None,
+            // Of its passages, the best.
+            Some(_) => {
+                let inside = query.clone().filter(Filter::equals(DOCUMENT, document));
+                let best = self.snapshot.search(&inside.top(1))?;
+                best.into_iter().next().map(|hit| hit.into_key())
+            }
+        };
+        let key = best.unwrap_or_else(|| document.into());
+        let explanation = self.snapshot.explain(&query, &key)?;
         Ok(explanation.labeled(|term| self.encoder.term(term)))
     }
 }

@@ -10,6 +10,7 @@ mod lexical;
 pub(crate) mod matrix;
 #[cfg(feature = "tokenizers")]
 mod model;
+mod named;
 #[cfg(feature = "native")]
 pub mod native;
 #[cfg(feature = "onnx")]
@@ -48,6 +49,7 @@ pub use self::onnx::OnnxEncoder;
 pub use self::run::{LongTexts, Tally};
 pub use self::{
     lexical::{Field, LexicalEncoder, Saturation},
+    named::{NamedEncoder, NamedEncoders, NamedVectors},
     open::open,
     pool::{Activation, Combine, Pool, Pooling, SpecialTokens},
     prune::{Prune, Pruning},

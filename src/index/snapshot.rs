@@ -110,6 +110,19 @@ impl Snapshot {
         self.state.schema.iter()
     }
 
+    /// What a term means, where documents brought [labels](crate::Document::labels).
+    ///
+    /// # Errors
+    /// When what is read is damaged.
+    pub fn label(&self, term: TermId) -> Result<Option<String>> {
+        for live in &self.state.segments {
+            if let Some(label) = live.segment().label(term)? {
+                return Ok(Some(label.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// The same documents, searched one by one: what the fast ways must equal.
     #[must_use]
     pub fn exhaustive(&self) -> Exhaustive<'_> {

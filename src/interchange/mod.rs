@@ -1,4 +1,14 @@
-//! Formats that other tools speak: vectors and ground truth of the Big-ANN sparse track.
+//! Formats that other tools speak.
+//!
+//! | format | what | who speaks it |
+//! | --- | --- | --- |
+//! | `.csr` ([`CsrFile`], [`write_csr`]) | vectors | the Big-ANN sparse track, Seismic's tools |
+//! | `.gt` ([`GroundTruth`]) | true results | the Big-ANN tracks |
+//! | CIFF ([`Ciff`], [`write_ciff`]) | an inverted index of impacts | Lucene and Anserini, PISA, JASS, Terrier |
+//! | JSON lines ([`JsonVectors`], feature `json`) | vectors by term names | Anserini, Pyserini |
+//!
+//! [`impacts()`] gives what an index holds; term names come from the
+//! [encoder](crate::Encoder::term) or from [`Snapshot::label`](crate::Snapshot::label).
 //!
 //! ```
 //! use sparsely::{SparseVector, interchange::{self, CsrFile}};
@@ -13,12 +23,21 @@
 //! # Ok::<(), sparsely::Error>(())
 //! ```
 
+mod ciff;
 mod csr;
 mod ground_truth;
+mod impacts;
+#[cfg(feature = "json")]
+mod json_vectors;
+mod wire;
 
+#[cfg(feature = "json")]
+pub use self::json_vectors::{JsonVector, JsonVectors, write_json_vectors};
 pub use self::{
+    ciff::{Ciff, write_ciff},
     csr::{CsrFile, CsrVectors, write_csr},
     ground_truth::GroundTruth,
+    impacts::impacts,
 };
 
 use std::{io, path::Path};

@@ -3,7 +3,8 @@
 //! Every way of searching returns the same total order: score falling, then key bytes rising,
 //! whatever segments the documents lie in. [`Searcher`] is the seam to other back ends;
 //! [`Exhaustive`] is the oracle that the fast ways must equal; [`Federated`] asks several
-//! searchers as one; [`Fusion`] makes one ranking of several.
+//! searchers as one; [`Fusion`] makes one ranking of several; [`Grouping`] answers with the
+//! documents that passages belong to.
 
 mod accumulate;
 mod admit;
@@ -16,6 +17,7 @@ mod explain;
 mod federated;
 mod filter;
 mod fusion;
+mod grouping;
 mod hits;
 pub(crate) mod postings;
 mod pruned;
@@ -30,6 +32,7 @@ pub use self::{
     federated::Federated,
     filter::Filter,
     fusion::{Fused, FusedPart, Fusion, Normalization},
+    grouping::{Group, GroupName, GroupScore, Grouping, Groups},
     hits::{Hit, Hits},
     query::{Approximation, Mode, Query, TwoStep},
     scratch::Scratch,

@@ -9,17 +9,20 @@ mod differential;
 mod floors;
 #[path = "../../benches/generate/mod.rs"]
 mod generate;
+mod interchange;
 mod journeys;
 mod measures;
 mod memory;
 #[cfg(any(feature = "native", feature = "onnx-dynamic"))]
 mod minilm;
+mod named;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(feature = "onnx-dynamic")]
 mod onnx;
 #[cfg(feature = "onnx-dynamic")]
 mod onnx_bad_input;
+mod passages;
 mod quality;
 mod static_encoder;
 mod support;
