@@ -11,7 +11,7 @@ use std::{env, hint::black_box, path::Path, sync::LazyLock, time::Duration};
 use criterion::{Criterion, criterion_group, criterion_main};
 use generate::{Generator, Shape};
 use sparsely::{
-    Approximation, Config, Document, Filter, Index, Mode, Progress, Query, Scratch, Searcher,
+    Approximation, Config, Document, Filter, Hits, Index, Mode, Progress, Query, Scratch, Searcher,
     Snapshot, SparseVector,
 };
 
@@ -93,6 +93,37 @@ fn batch(c: &mut Criterion) {
         }
         group.finish();
     }
+}
+
+/// Searches of one tenant in fifty, with and without its documents lying together.
+fn partition(c: &mut Criterion) {
+    let plain = config().ordered_from(1);
+    let mut group = c.benchmark_group("one tenant of fifty");
+    let mut answers: Vec<Vec<Hits>> = Vec::new();
+    for (name, config) in [
+        ("scattered", plain.clone()),
+        ("together", plain.partition_by("tenant")),
+    ] {
+        let index = Index::in_memory(config).expect("an index");
+        fill(&index, document_count());
+        let snapshot = index.snapshot().expect("a snapshot");
+        let filter = Filter::equals("tenant", 7_i64);
+        let ask = |at| Query::new(VECTORS.query(at)).filter(filter.clone());
+        let queries: Vec<Query> = (0..20).map(ask).collect();
+        check(&snapshot, &queries, name);
+        let found = queries.iter().map(|query| snapshot.search(query));
+        answers.push(found.collect::<Result<_, _>>().expect("searches"));
+        let mut scratch = Scratch::new();
+        let mut next = queries.iter().cycle();
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let query = next.next().expect("a cycle has no end");
+                snapshot.search_with(black_box(query), &mut scratch)
+            });
+        });
+    }
+    assert_eq!(answers[0], answers[1]);
+    group.finish();
 }
 
 const LAYOUTS: [(&str, u64); 2] = [("windows", u64::MAX), ("blocks", 1)];
@@ -214,7 +245,8 @@ fn fill(index: &Index, count: u64) {
         let whole = i64::try_from(number).expect("a few thousand");
         let document = Document::new(format!("{number:06}"), VECTORS.document(number))
             .field("parity", whole % 2)
-            .field("thousandth", whole % 1000);
+            .field("thousandth", whole % 1000)
+            .field("tenant", whole * 31 % 50);
         writer.upsert(document).expect("a sound document");
         if number == count / 2 {
             writer.commit().expect("commits");
@@ -238,6 +270,6 @@ fn criterion() -> Criterion {
 criterion_group! {
     name = benches;
     config = criterion();
-    targets = build, open, search, batch
+    targets = build, open, search, batch, partition
 }
 criterion_main!(benches);

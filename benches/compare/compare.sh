@@ -1,39 +1,56 @@
 #!/usr/bin/env bash
 # Makes the corpora, installs the peers from PyPI, builds all indexes, prints one table and a plot.
-# usage: benches/compare/compare.sh [DOCUMENTS.csr QUERIES.csr]
-# Without arguments it makes 1M passages out of the vectors under SPARSELY_DATA (or ../shared).
+# usage: benches/compare/compare.sh [DOCUMENTS.csr QUERIES.csr] [-- more arguments of compare.py]
+# Without arguments it makes 1M passages out of the vectors under SPARSELY_DATA (or ../shared); where there
+# are none, it generates as many. SPARSELY_PASSAGES says how many instead of a million.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-work=target/compare
+work=${SPARSELY_COMPARE:-target/compare}
+program=${CARGO_TARGET_DIR:-target}/release/examples/vectors
+count=${SPARSELY_PASSAGES:-1000000}
 mkdir -p "$work"
 
-if [ ! -x "$work/venv/bin/python" ]; then
+documents=
+queries=
+if [ $# -ge 2 ] && [ "$1" != "--" ]; then
+  documents=$1
+  queries=$2
+  shift 2
+fi
+[ "${1:-}" = "--" ] && shift
+
+python=${PYTHON:-$work/venv/bin/python}
+if [ ! -x "$python" ]; then
   python3 -m venv "$work/venv"
 fi
-"$work/venv/bin/pip" install -q numpy scipy matplotlib || {
-  echo "numpy, scipy and matplotlib could not be installed: no comparison without a network" >&2
-  exit 1
-}
-for peer in pyseismic-lsr kannolo; do
-  "$work/venv/bin/pip" install -q "$peer" || echo "$peer could not be installed; it is left out" >&2
+install() { "$python" -c "import $1" 2>/dev/null || "$python" -m pip install -q "$2"; }
+for need in "numpy numpy" "scipy scipy" "matplotlib matplotlib"; do
+  # shellcheck disable=SC2086
+  install $need || {
+    echo "${need#* } is missing and could not be installed: no comparison without it" >&2
+    exit 1
+  }
+done
+for peer in "seismic pyseismic-lsr" "kannolo kannolo" "qdrant_edge qdrant-edge-py" "pyterrier_pisa pyterrier-pisa"; do
+  # shellcheck disable=SC2086
+  install $peer || echo "${peer#* } is missing and could not be installed: it is left out" >&2
 done
 
-documents=${1:-}
-queries=${2:-}
+cargo build --release --locked --example vectors
 if [ -z "$documents" ]; then
-  data=${SPARSELY_DATA:-../shared}/vectors
-  if [ ! -d "$data" ]; then
-    echo "no vectors: give DOCUMENTS.csr and QUERIES.csr, or set SPARSELY_DATA" >&2
-    exit 1
-  fi
-  documents=$work/passages-1m.csr
+  documents=$work/passages-$count.csr
   queries=$work/queries.csr
-  [ -f "$documents" ] || "$work/venv/bin/python" "$data/make_corpus.py" "$data/splade_pp_base.npz" "$documents" 1000000
-  [ -f "$queries" ] || "$work/venv/bin/python" "$data/queries_to_csr.py" "$data/splade_pp_queries.npz" "$queries" 1000
+  data=${SPARSELY_DATA:-../shared}/vectors
+  if [ -d "$data" ]; then
+    [ -f "$documents" ] || "$python" "$data/make_corpus.py" "$data/splade_pp_base.npz" "$documents" "$count"
+    [ -f "$queries" ] || "$python" "$data/queries_to_csr.py" "$data/splade_pp_queries.npz" "$queries" 1000
+  else
+    echo "no vectors in $data: generated ones take their place" >&2
+    documents=$work/generated-$count.csr
+    queries=$work/generated-$count-queries.csr
+    [ -f "$documents" ] || "$program" generate "$documents" --documents "$count" --queries 1000
+  fi
 fi
 
-cargo build --release --locked --example vectors
-# One thread everywhere: the peers' pools read these.
-export RAYON_NUM_THREADS=2 OMP_NUM_THREADS=1
-"$work/venv/bin/python" benches/compare/compare.py --documents "$documents" --queries "$queries" \
-  --work "$work" --json "$work/rows.json" --plot "$work/recall-latency.svg"
+"$python" benches/compare/compare.py --documents "$documents" --queries "$queries" --vectors "$program" \
+  --work "$work" --json "$work/rows.json" --plot "$work/recall-latency.svg" "$@"

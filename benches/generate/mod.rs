@@ -37,6 +37,9 @@ pub(crate) struct Shape {
     topics_per_area: u64,
     document: [Layer; 3],
     query: [Layer; 3],
+    /// What is kept of the heaviest terms.
+    document_top: usize,
+    query_top: usize,
     /// The weight at the end of a vector is `exp(-fall)` of the heaviest.
     document_fall: f64,
     query_fall: f64,
@@ -66,19 +69,21 @@ impl Shape {
         term_count: 30_522,
         plateau: 2500,
         plateau_bend: 120.0,
-        topical_bend: 1500.0,
-        topics: 20_000,
-        topics_per_area: 40,
+        topical_bend: 700.0,
+        topics: 2000,
+        topics_per_area: 20,
         document: [
-            layer(70, 0.55, 0.45, 0.05),
-            layer(130, 0.4, 0.25, 0.15),
-            layer(60, 0.9, 0.1, 0.3),
+            layer(70, 0.55, 0.35, 0.0),
+            layer(130, 0.36, 0.15, 0.1),
+            layer(60, 0.9, 0.08, 0.3),
         ],
         query: [
-            layer(70, 0.4, 0.45, 0.05),
-            layer(130, 0.06, 0.25, 0.2),
-            layer(14, 0.9, 0.1, 0.3),
+            layer(70, 0.37, 0.35, 0.0),
+            layer(130, 0.05, 0.15, 0.1),
+            layer(14, 0.9, 0.08, 0.3),
         ],
+        document_top: usize::MAX,
+        query_top: usize::MAX,
         document_fall: 5.9,
         query_fall: 4.2,
         document_peak: 3.2,
@@ -93,8 +98,8 @@ impl Shape {
         plateau: 16_384,
         plateau_bend: 30_000.0,
         topical_bend: 60_000.0,
-        topics: 20_000,
-        topics_per_area: 40,
+        topics: 2000,
+        topics_per_area: 20,
         document: [
             layer(220, 0.6, 0.8, 0.0),
             layer(420, 0.45, 0.7, 0.1),
@@ -105,6 +110,8 @@ impl Shape {
             layer(420, 0.02, 0.7, 0.1),
             layer(6, 0.9, 0.6, 0.2),
         ],
+        document_top: 400,
+        query_top: 40,
         document_fall: 2.6,
         query_fall: 2.2,
         document_peak: 4.0,
@@ -144,6 +151,7 @@ impl Generator {
             fall,
             peak,
         )
+        .keep(shape.document_top)
     }
 
     /// Query `number`.
@@ -156,6 +164,7 @@ impl Generator {
             fall,
             peak,
         )
+        .keep(shape.query_top)
     }
 
     fn vector(

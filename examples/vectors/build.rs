@@ -10,18 +10,37 @@ use crate::BuildArguments;
 pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
     let start = Instant::now();
     let file = CsrFile::open(&arguments.documents)?;
-    let config = Config::new().threads(arguments.threads);
+    let mut config = Config::new().threads(arguments.threads);
+    if let Some(path) = &arguments.calibration_queries {
+        let queries: Result<_> = CsrFile::open(path)?.vectors()?.collect();
+        config = config.calibration_queries(queries?);
+    }
+    if arguments.by_tenant {
+        config = config.partition_by("tenant");
+    }
     let index = Index::create(&arguments.index, config)?;
     let mut writer = index.writer()?;
     let bar = ProgressBar::no_length();
     for (row, vector) in (0_u32..).zip(file.vectors()?) {
-        let mut vector = vector?;
-        if let Some(top) = arguments.document_top {
-            vector = vector.keep(top);
-        }
+        let vector = vector?;
         #[expect(clippy::big_endian_bytes, reason = "keys then sort as the rows do")]
         let key = row.to_be_bytes();
-        writer.upsert(Document::new(&key[..], vector))?;
+        let document = match arguments.document_top {
+            None => Document::new(&key[..], vector),
+            Some(top) => {
+                let kept = Document::new(&key[..], vector.keep(top));
+                if arguments.full {
+                    kept.full_vector(vector)
+                } else {
+                    kept
+                }
+            }
+        };
+        let document = match arguments.tenants {
+            Some(count) => document.field("tenant", i64::from(row % count.max(1))),
+            None => document,
+        };
+        writer.upsert(document)?;
     }
     let mut report = |step: Step| {
         bar.set_message(step.stage);

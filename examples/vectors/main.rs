@@ -1,9 +1,12 @@
 //! Builds and searches an index of vectors in the `.csr` format of the Big-ANN sparse track.
 //!
 //! ```text
-//! vectors build DOCS.csr INDEX [--document-top N] [--threads T] [--json]
-//! vectors search INDEX QUERIES.csr --top K [--query-top N] [--mode exact|approximate|exhaustive]
-//!         [--recall 0.99] [--ground-truth FILE] [--run OUT.gt] [--limit Q] [--json]
+//! vectors build DOCS.csr INDEX [--document-top N [--full]] [--threads T]
+//!         [--calibration-queries FILE.csr] [--tenants N [--by-tenant]] [--json]
+//! vectors search INDEX QUERIES.csr --top K [--query-top N [--rescore C]]
+//!         [--mode exact|approximate|exhaustive] [--recall 0.99 | --blocks N] [--threads T]
+//!         [--tenant V] [--ground-truth FILE] [--run OUT.gt] [--limit Q] [--rounds R]
+//!         [--times FILE] [--json]
 //! vectors generate OUT.csr [--preset splade|sae] --documents N [--seed S] [--queries Q]
 //! ```
 //!
@@ -49,6 +52,18 @@ struct BuildArguments {
     /// Keep the N heaviest terms of each document
     #[arg(long, value_name = "N")]
     document_top: Option<usize>,
+    /// Keep whole vectors beside the heaviest terms, for rescoring
+    #[arg(long, requires = "document_top")]
+    full: bool,
+    /// Give each document the field `tenant`, its row modulo N
+    #[arg(long, value_name = "N")]
+    tenants: Option<u32>,
+    /// Lay documents of one tenant together
+    #[arg(long, requires = "tenants")]
+    by_tenant: bool,
+    /// Queries to calibrate approximate search with; without them documents stand in
+    #[arg(long, value_name = "FILE.csr")]
+    calibration_queries: Option<PathBuf>,
     /// Threads for ordering and writing
     #[arg(long, value_name = "T", default_value_t = 1)]
     threads: usize,
@@ -71,12 +86,24 @@ struct SearchArguments {
     /// Keep the N heaviest terms of each query
     #[arg(long, value_name = "N")]
     query_top: Option<usize>,
+    /// Rank the best C by the whole query and, where kept, the whole vectors
+    #[arg(long, value_name = "C")]
+    rescore: Option<usize>,
     /// How sure the answer must be
     #[arg(long, value_enum, default_value_t = ModeName::Exact)]
     mode: ModeName,
     /// The share of true results that approximate search aims at
     #[arg(long, value_name = "SHARE", default_value_t = 0.99)]
     recall: f32,
+    /// Score at most N blocks instead of aiming at a recall
+    #[arg(long, value_name = "N", conflicts_with = "recall")]
+    blocks: Option<u32>,
+    /// Search the documents of one tenant only
+    #[arg(long, value_name = "V")]
+    tenant: Option<u32>,
+    /// Also answer all queries as one batch on T threads, and say how long that took
+    #[arg(long, value_name = "T")]
+    threads: Option<usize>,
     /// True results, to measure recall against
     #[arg(long, value_name = "FILE")]
     ground_truth: Option<PathBuf>,
@@ -86,6 +113,12 @@ struct SearchArguments {
     /// The first Q queries only
     #[arg(long, value_name = "Q")]
     limit: Option<usize>,
+    /// How often to go over all queries; the least time of each counts
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    rounds: usize,
+    /// Where to write the microseconds of each query, as a list in JSON
+    #[arg(long, value_name = "FILE")]
+    times: Option<PathBuf>,
     /// Answer in JSON
     #[arg(long)]
     json: bool,

@@ -1,9 +1,10 @@
 //! `vectors search`.
 
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use sparsely::{
-    Approximation, Hits, Index, Mode, Query, Result, Scratch, Searcher, SparseVector,
+    Approximation, Error, Filter, Hits, Index, Mode, Query, Result, Scratch, Searcher, Snapshot,
+    SparseVector,
     interchange::{CsrFile, GroundTruth},
 };
 
@@ -22,25 +23,48 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
     let mode = match arguments.mode {
         ModeName::Exact => Mode::Exact,
         ModeName::Exhaustive => Mode::Exhaustive,
-        ModeName::Approximate => Mode::Approximate(Approximation::Recall(arguments.recall)),
+        ModeName::Approximate => Mode::Approximate(match arguments.blocks {
+            Some(most) => Approximation::Blocks(most),
+            None => Approximation::Recall(arguments.recall),
+        }),
     };
 
     let mut scratch = Scratch::new();
     let k = u32::try_from(arguments.top).unwrap_or(u32::MAX);
     let mut run = GroundTruth::new(k.min(snapshot_limit(snapshot.document_count())));
-    let mut micros = Vec::with_capacity(queries.len());
-    let mut recalls = Vec::new();
-    let mut proven = 0_u64;
-    for (at, vector) in queries.into_iter().enumerate() {
+    let ask = |vector| {
         let mut query = Query::new(vector).top(arguments.top).mode(mode);
         if let Some(top) = arguments.query_top {
             query = query.keep(top);
         }
-        let start = Instant::now();
-        let hits = snapshot.search_with(&query, &mut scratch)?;
-        micros.push(start.elapsed().as_secs_f64() * 1e6);
+        if let Some(candidates) = arguments.rescore {
+            query = query.rescore(candidates);
+        }
+        if let Some(tenant) = arguments.tenant {
+            query = query.filter(Filter::equals("tenant", i64::from(tenant)));
+        }
+        query
+    };
+    let queries: Vec<Query> = queries.into_iter().map(ask).collect();
+    let mut micros = vec![f64::INFINITY; queries.len()];
+    let mut answers = Vec::new();
+    for _ in 0..arguments.rounds.max(1) {
+        answers.clear();
+        for (query, micros) in queries.iter().zip(&mut micros) {
+            let start = Instant::now();
+            answers.push(snapshot.search_with(query, &mut scratch)?);
+            *micros = micros.min(start.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    if let Some(path) = &arguments.times {
+        let list = serde_json::to_string(&micros).unwrap_or_default();
+        fs::write(path, list).map_err(|error| Error::io("write", path, error))?;
+    }
+    let mut recalls = Vec::new();
+    let mut proven = 0_u64;
+    for (at, hits) in answers.iter().enumerate() {
         proven += u64::from(hits.proven_exact());
-        let rows = rows(&hits);
+        let rows = rows(hits);
         if let Some(truth) = &truth {
             let ids: Vec<i32> = rows.iter().map(|row| row.0).collect();
             recalls.push(truth.recall(at, arguments.top, &ids));
@@ -50,6 +74,11 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
     if let Some(path) = &arguments.run {
         run.write(path)?;
     }
+
+    let batch_us = match arguments.threads {
+        None => None,
+        Some(threads) => Some(batch_us(&snapshot, &queries, threads, arguments.rounds)?),
+    };
 
     let count = micros.len();
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
@@ -73,6 +102,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
             "p50_us": p50,
             "p99_us": p99,
             "proven_exact": proven_exact,
+            "batch_us": batch_us,
         });
         println!("{report}");
     } else {
@@ -81,8 +111,22 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
             println!("recall@{} {recall:.4}", arguments.top);
         }
         println!("proven exact: {:.1}%", proven_exact * 100.0);
+        if let Some(batch) = batch_us {
+            println!("as one batch: {batch:.1} us a query");
+        }
     }
     Ok(())
+}
+
+/// Microseconds a query when all are answered at once, the least of some rounds.
+fn batch_us(snapshot: &Snapshot, queries: &[Query], threads: usize, rounds: usize) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..rounds.max(1) {
+        let start = Instant::now();
+        snapshot.search_batch(queries, threads)?;
+        least = least.min(start.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(least / queries.len().max(1) as f64)
 }
 
 /// Results beyond the documents would be padding only.

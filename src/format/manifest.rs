@@ -1,10 +1,13 @@
-//! The manifest: one per commit, naming the segments that are alive. Sections 80 to 82 of
+//! The manifest: one per commit, naming the segments that are alive. Sections 80 to 83 of
 //! `docs/format.md`.
 //!
 //! [`Manifest::read`] verifies the whole file, so a manifest that was read is the one that was
 //! written; what it says of other files is for the caller to compare.
 
-use super::{FileIdentity, FileKind, FileName, FileView, FileWriter, IndexId, SectionId};
+use super::{
+    Calibration, FileIdentity, FileKind, FileName, FileView, FileWriter, IndexId, SectionId,
+    calibration::CALIBRATION,
+};
 use crate::{
     error::Result,
     id::{CommitId, SegmentId},
@@ -18,6 +21,7 @@ const SEGMENTS: SectionId = SectionId::required(82, "segments");
 const KEEPS_STATISTICS: u32 = 1;
 const KEEPS_LABELS: u32 = 2;
 const NAMES_ENCODER: u32 = 4;
+const NAMES_PARTITION: u32 = 8;
 
 const SEGMENT_RECORD_LEN: usize = 48;
 
@@ -47,6 +51,8 @@ pub(crate) struct ManifestConfig {
     pub(crate) keeps_statistics: bool,
     pub(crate) keeps_labels: bool,
     pub(crate) created_with: String,
+    /// The field by which documents of large segments lie together.
+    pub(crate) partition: Option<String>,
 }
 
 /// A segment that is alive.
@@ -57,6 +63,8 @@ pub(crate) struct SegmentRecord {
     /// Deleted ones included.
     pub(crate) doc_count: u32,
     pub(crate) deletes: Option<DeletesRecord>,
+    /// What approximate search reaches there, if it was measured.
+    pub(crate) calibration: Option<Calibration>,
 }
 
 /// The deletes file of a segment.
@@ -84,13 +92,15 @@ impl Manifest {
             index: FileView::claimed_index(&bytes, &name)?,
             number: commit.0,
         };
-        let known = [CONFIGURATION, COMMIT, SEGMENTS];
+        let known = [CONFIGURATION, COMMIT, SEGMENTS, CALIBRATION];
         let view = FileView::open(bytes, &name, identity, &known)?;
         view.verify()?;
-        for section in known {
+        for section in [CONFIGURATION, COMMIT, SEGMENTS] {
             view.required(section)?;
         }
         let (next_segment, previous, saturated_weights) = commit_section(&view, commit)?;
+        let mut segments = segments_section(&view, commit, next_segment)?;
+        calibration_section(&view, &mut segments)?;
         Ok(Manifest {
             index: identity.index,
             commit,
@@ -98,7 +108,7 @@ impl Manifest {
             config: configuration_section(&view)?,
             next_segment,
             saturated_weights,
-            segments: segments_section(&view, commit, next_segment)?,
+            segments,
         })
     }
 
@@ -121,6 +131,20 @@ impl Manifest {
         for segment in &self.segments {
             writer.write(&segment.bytes())?;
         }
+
+        if self
+            .segments
+            .iter()
+            .any(|segment| segment.calibration.is_some())
+        {
+            writer.begin(CALIBRATION)?;
+        }
+        for segment in &self.segments {
+            if let Some(calibration) = &segment.calibration {
+                writer.write(&segment.id.0.to_le_bytes())?;
+                writer.write(&calibration.bytes())?;
+            }
+        }
         writer.finish().map(|(file, _)| file)
     }
 }
@@ -131,6 +155,7 @@ impl ManifestConfig {
             (self.keeps_statistics, KEEPS_STATISTICS),
             (self.keeps_labels, KEEPS_LABELS),
             (self.encoder.is_some(), NAMES_ENCODER),
+            (self.partition.is_some(), NAMES_PARTITION),
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set);
         let flags = flags.fold(0, |all, (_, flag)| all | flag);
@@ -146,6 +171,9 @@ impl ManifestConfig {
         bytes.extend_from_slice(&digest.to_le_bytes());
         crate::bytes::put_text(&mut bytes, name);
         crate::bytes::put_text(&mut bytes, &self.created_with);
+        if let Some(field) = &self.partition {
+            crate::bytes::put_text(&mut bytes, field);
+        }
         bytes
     }
 }
@@ -178,7 +206,7 @@ impl SegmentRecord {
 fn configuration_section(view: &FileView) -> Result<ManifestConfig> {
     let mut reader = view.reader(CONFIGURATION);
     let flags = reader.u32("flags")?;
-    if flags & !(KEEPS_STATISTICS | KEEPS_LABELS | NAMES_ENCODER) != 0 {
+    if flags & !(KEEPS_STATISTICS | KEEPS_LABELS | NAMES_ENCODER | NAMES_PARTITION) != 0 {
         return Err(reader.corrupt("known flags", format_args!("{flags:#x}")));
     }
     let term_count = reader.u32("term count")?;
@@ -191,6 +219,13 @@ fn configuration_section(view: &FileView) -> Result<ManifestConfig> {
     let name = reader.text("encoder name")?;
     let created_with = reader.text("version of the library")?.to_owned();
     let names_encoder = flags & NAMES_ENCODER != 0;
+    let partition = match flags & NAMES_PARTITION {
+        0 => None,
+        _ => Some(reader.text("partition field")?.to_owned()),
+    };
+    if partition.as_ref().is_some_and(String::is_empty) {
+        return Err(reader.corrupt("the name of a field", "none"));
+    }
     if reserved != 0 || !names_encoder && (digest != 0 || !name.is_empty()) {
         return Err(reader.corrupt("zero in what is not used", "other bytes"));
     }
@@ -202,6 +237,7 @@ fn configuration_section(view: &FileView) -> Result<ManifestConfig> {
         keeps_statistics: flags & KEEPS_STATISTICS != 0,
         keeps_labels: flags & KEEPS_LABELS != 0,
         created_with,
+        partition,
     })
 }
 
@@ -258,9 +294,29 @@ fn segments_section(
             file,
             doc_count,
             deletes,
+            calibration: None,
         });
     }
     Ok(segments)
+}
+
+/// Gives segments what was measured of them.
+fn calibration_section(view: &FileView, segments: &mut [SegmentRecord]) -> Result<()> {
+    if !view.has(CALIBRATION) {
+        return Ok(());
+    }
+    let mut reader = view.reader(CALIBRATION);
+    let mut before = None;
+    while reader.remaining() > 0 {
+        let id = SegmentId(reader.u64("segment")?);
+        let known = segments.iter_mut().find(|segment| segment.id == id);
+        let Some(segment) = known.filter(|_| before < Some(id)) else {
+            return Err(reader.corrupt("segments of the commit, rising", id));
+        };
+        segment.calibration = Some(Calibration::read(&mut reader)?);
+        before = Some(id);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -270,6 +326,14 @@ mod tests {
         error::ErrorKind,
         storage::{Memory, Storage},
     };
+
+    /// Three curves that fall, each from another recall.
+    fn calibration() -> Calibration {
+        let curve = |first: u16| std::array::from_fn(|at| first - 100 * u16::try_from(at).unwrap());
+        Calibration {
+            recalls: [65_535, 65_000, 64_000].map(curve),
+        }
+    }
 
     fn example() -> Manifest {
         let file = |len, crc| FileRecord { len, crc };
@@ -284,6 +348,7 @@ mod tests {
                 keeps_statistics: true,
                 keeps_labels: false,
                 created_with: "0.1.0".to_owned(),
+                partition: Some("tenant".to_owned()),
             },
             next_segment: SegmentId(8),
             saturated_weights: 2,
@@ -293,6 +358,7 @@ mod tests {
                     file: file(4096, 5),
                     doc_count: 10,
                     deletes: None,
+                    calibration: None,
                 },
                 SegmentRecord {
                     id: SegmentId(7),
@@ -303,6 +369,7 @@ mod tests {
                         file: file(192, 7),
                         count: 2,
                     }),
+                    calibration: Some(calibration()),
                 },
             ],
         }
@@ -327,6 +394,7 @@ mod tests {
                 encoder: None,
                 term_count: None,
                 weight_limit: None,
+                partition: None,
                 ..full.config.clone()
             },
             segments: Vec::new(),
@@ -369,6 +437,8 @@ mod tests {
         refused(|m| m.segments[1].deletes.as_mut().unwrap().count = 0);
         refused(|m| m.segments[1].deletes.as_mut().unwrap().commit = CommitId(10));
         refused(|m| m.segments[1].deletes.as_mut().unwrap().file.len = 0);
+        refused(|m| m.segments[1].calibration.as_mut().unwrap().recalls[1][7] = 65_535);
+        refused(|m| m.config.partition = Some(String::new()));
     }
 
     #[test]
@@ -404,10 +474,15 @@ mod tests {
 
         let config = manifest.config.bytes();
         let field = |name: &str| config[crate::format::tests::documented(name)].to_vec();
-        assert_eq!(field("CONFIGURATION_FLAGS"), 5_u32.to_le_bytes());
+        assert_eq!(field("CONFIGURATION_FLAGS"), 13_u32.to_le_bytes());
         assert_eq!(field("ENCODER_TERM_COUNT"), 30_522_u32.to_le_bytes());
         assert_eq!(field("WEIGHT_LIMIT"), 3.5_f32.to_le_bytes());
         assert_eq!(field("CONFIGURATION_RESERVED"), [0; 4]);
         assert_eq!(field("ENCODER_DIGEST"), 77_u64.to_le_bytes());
+
+        let curves = calibration().bytes();
+        let recalls = crate::format::tests::documented("CALIBRATED_RECALLS");
+        assert_eq!((recalls.start, recalls.len()), (8, curves.len()));
+        assert_eq!(curves[64..66], 65_000_u16.to_le_bytes());
     }
 }

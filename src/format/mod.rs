@@ -1,12 +1,14 @@
 //! The frame that all files share, and what the manifest says. The bytes are those of
 //! `docs/format.md`; a test compares the two.
 
+mod calibration;
 mod manifest;
 mod names;
 mod reader;
 mod writer;
 
 pub(crate) use self::{
+    calibration::{Calibration, RECALL_ONE, SHARES, TOPS},
     manifest::{DeletesRecord, FileRecord, Manifest, ManifestConfig, SegmentRecord},
     names::FileName,
     reader::FileView,
@@ -79,6 +81,15 @@ impl SectionId {
             number,
             name,
             required: true,
+        }
+    }
+
+    /// A section that a reader may pass over.
+    pub(crate) const fn optional(number: u32, name: &'static str) -> SectionId {
+        SectionId {
+            number,
+            name,
+            required: false,
         }
     }
 }

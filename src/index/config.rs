@@ -7,6 +7,8 @@ use crate::{
     error::{Error, Result},
     format::ManifestConfig,
     quantize::Scale,
+    segment::FIELD_NAME_LEN_MAX,
+    sparse::SparseVector,
     storage::Reading,
 };
 
@@ -63,6 +65,7 @@ pub enum Checks {
 /// | [`weight_limit`](Config::weight_limit) | the encoder's, else from the first commit |
 /// | [`keep_statistics`](Config::keep_statistics) | when the encoder asks for it |
 /// | [`keep_labels`](Config::keep_labels) | when the encoder's vocabulary is open |
+/// | [`partition_by`](Config::partition_by) | no field |
 ///
 /// | chosen at each opening | default |
 /// | --- | --- |
@@ -74,6 +77,7 @@ pub enum Checks {
 /// | [`checks`](Config::checks) | [`Checks::Tables`] |
 /// | [`threads`](Config::threads) | 1, the caller's own |
 /// | [`ordered_from`](Config::ordered_from) | 50,000 documents |
+/// | [`calibration_queries`](Config::calibration_queries) | none: documents stand in for them |
 /// | [`allow_other_encoder`](Config::allow_other_encoder) | another encoder is refused |
 ///
 /// ```
@@ -93,7 +97,9 @@ pub struct Config {
     weight_limit: Option<f32>,
     keeps_statistics: bool,
     keeps_labels: bool,
+    partition: Option<String>,
     allows_other_encoder: bool,
+    pub(super) calibration_queries: Vec<SparseVector>,
     pub(super) memory_budget: usize,
     pub(super) durability: Durability,
     pub(super) merging: Merging,
@@ -117,7 +123,9 @@ impl Default for Config {
             weight_limit: None,
             keeps_statistics: false,
             keeps_labels: false,
+            partition: None,
             allows_other_encoder: false,
+            calibration_queries: Vec::new(),
             memory_budget: MEMORY_BUDGET,
             durability: Durability::Full,
             merging: Merging::AtCommit,
@@ -180,6 +188,29 @@ impl Config {
     #[must_use]
     pub fn keep_labels(mut self) -> Config {
         self.keeps_labels = true;
+        self
+    }
+
+    /// Lays the documents of large segments out by the values of `field`: all documents of one
+    /// value lie together, ordered by similarity among themselves. A search that is filtered to one
+    /// value then reads one stretch of each segment. For a field by which nearly all queries are
+    /// filtered, such as a tenant; documents without it lie together too. No answer depends on
+    /// it.
+    ///
+    /// The price is that similar documents of different values no longer share blocks: searches
+    /// without that filter get slower, the more so the smaller the parts.
+    #[must_use]
+    pub fn partition_by(mut self, field: impl Into<String>) -> Config {
+        self.partition = Some(field.into());
+        self
+    }
+
+    /// Queries with which approximate search is calibrated when a large segment is written: a
+    /// hundred or two that are like those to come. Without any, documents of the segment stand in for
+    /// them.
+    #[must_use]
+    pub fn calibration_queries(mut self, queries: Vec<SparseVector>) -> Config {
+        self.calibration_queries = queries;
         self
     }
 
@@ -259,6 +290,13 @@ impl Config {
         if self.term_count == Some(0) {
             return Err(Error::invalid("term count", "at least 1", "0"));
         }
+        if let Some(field) = &self.partition
+            && !(1..=FIELD_NAME_LEN_MAX).contains(&field.len())
+        {
+            let expected = format!("a name of 1 to {FIELD_NAME_LEN_MAX} bytes");
+            let found = format!("{} bytes", field.len());
+            return Err(Error::invalid("partition field", expected, found));
+        }
         let encoder = self.encoder.as_ref();
         Ok(ManifestConfig {
             encoder: encoder.map(|encoder| (encoder.name().to_owned(), encoder.digest())),
@@ -267,6 +305,7 @@ impl Config {
             keeps_statistics: self.keeps_statistics,
             keeps_labels: self.keeps_labels,
             created_with: env!("CARGO_PKG_VERSION").to_owned(),
+            partition: self.partition.clone(),
         })
     }
 

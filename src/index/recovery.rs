@@ -160,7 +160,7 @@ pub(super) fn open_live(
             Some(Arc::new(opened))
         }
     };
-    Ok(LiveSegment::new(segment, deletes))
+    Ok(LiveSegment::new(segment, deletes).calibrated(record.calibration))
 }
 
 pub(super) fn read_manifest(storage: &dyn Storage, commit: CommitId) -> Result<Manifest> {

@@ -32,6 +32,8 @@ pub struct Stats {
     pub saturated_weights: u64,
     /// Whether document frequencies are kept.
     pub keeps_statistics: bool,
+    /// The field by which documents of large segments lie together, if one was named.
+    pub partition_field: Option<String>,
     /// The version of the library that created the index.
     pub created_with: String,
     /// Why this is not the newest commit, if it is not.
@@ -89,6 +91,7 @@ impl Index {
             weight_limit: config.weight_limit,
             saturated_weights: manifest.saturated_weights,
             keeps_statistics: config.keeps_statistics,
+            partition_field: config.partition.clone(),
             created_with: config.created_with.clone(),
             fallback: state.fallback.clone(),
         })

@@ -19,7 +19,7 @@ use crate::{
     id::{CommitId, DocId, SegmentId},
     progress::Progress,
     quantize::Scale,
-    search::{Collection, Filter},
+    search::{Collection, Filter, calibrate},
     segment::{
         Deletes, DocKey, Document, LiveSegment, Order, Schema, SegmentOptions, SegmentSummary,
         StatisticsKept, merge_segments, postings::Layout, write_segment,
@@ -73,6 +73,7 @@ pub(super) struct Target<'a> {
     pub(super) config: &'a Config,
     pub(super) index: IndexId,
     pub(super) statistics: StatisticsKept,
+    pub(super) partition: Option<&'a str>,
 }
 
 impl Work {
@@ -156,8 +157,9 @@ impl Work {
             .weight_limit
             .get_or_insert_with(|| weight_limit(documents.iter()));
         let options = target.options(limit).map_err(Failure::Abandoned)?;
-        self.add_part(target, |file| {
-            write_segment(&documents, &options, file, &mut Progress::none())
+        let progress = &mut Progress::none();
+        self.add_part(target, progress, |file, progress| {
+            write_segment(&documents, &options, file, progress)
         })
     }
 
@@ -279,7 +281,7 @@ impl Work {
         options.threads = target.config.threads;
         // Counted when they were first written.
         let saturated = self.saturated_weights;
-        self.add_part(target, |file| {
+        self.add_part(target, progress, |file, progress| {
             merge_segments(&inputs, &options, file, progress)
         })?;
         self.saturated_weights = saturated;
@@ -292,25 +294,35 @@ impl Work {
         Ok(())
     }
 
-    /// Writes a new segment and opens it.
+    /// Writes a new segment, opens it and, where that makes sense, calibrates it.
     fn add_part(
         &mut self,
         target: Target<'_>,
-        write: impl FnOnce(FileWriter) -> Result<(Box<dyn WriteFile>, SegmentSummary)>,
+        progress: &mut Progress<'_>,
+        write: impl FnOnce(
+            FileWriter,
+            &mut Progress<'_>,
+        ) -> Result<(Box<dyn WriteFile>, SegmentSummary)>,
     ) -> Result<(), Failure> {
         let id = self.next_segment;
         // Also when this fails: a name is never used twice.
         self.next_segment = after(id.0).map(SegmentId).map_err(Failure::Abandoned)?;
         let name = FileName::Segment(id);
-        let (file, summary) = target.write(name, FileKind::Segment, id, write)?;
-        let record = SegmentRecord {
+        let written = target.write(name, FileKind::Segment, id, |file| write(file, progress));
+        let (file, summary) = written?;
+        let mut record = SegmentRecord {
             id,
             file,
             doc_count: summary.doc_count,
             deletes: None,
+            calibration: None,
         };
         let live = recovery::open_live(target.storage, target.index, &record, None)
             .map_err(Failure::Abandoned)?;
+        let samples = &target.config.calibration_queries;
+        record.calibration =
+            calibrate(live.segment(), samples, progress).map_err(Failure::Abandoned)?;
+        let live = live.calibrated(record.calibration);
         self.saturated_weights = self
             .saturated_weights
             .saturating_add(summary.saturated_count);
@@ -336,7 +348,7 @@ impl Part {
         let mut added = docs.iter().map(|doc| deletes.add(&segment, *doc));
         let result = added.try_for_each(|added| added.map(drop));
         let deletes = (deletes.len() > 0).then(|| Arc::new(deletes));
-        self.live = LiveSegment::new(segment, deletes);
+        self.live = LiveSegment::new(segment, deletes).calibrated(self.record.calibration);
         self.has_new_deletes = true;
         result
     }
@@ -391,7 +403,7 @@ impl<'a> Target<'a> {
     pub(super) fn new(
         storage: &'a dyn Storage,
         config: &'a Config,
-        manifest: &Manifest,
+        manifest: &'a Manifest,
     ) -> Target<'a> {
         Target {
             storage,
@@ -401,12 +413,14 @@ impl<'a> Target<'a> {
                 true => StatisticsKept::OwnTerms,
                 false => StatisticsKept::None,
             },
+            partition: manifest.config.partition.as_deref(),
         }
     }
 
     fn options(&self, weight_limit: f32) -> Result<SegmentOptions> {
         let mut options = SegmentOptions::new(Scale::new(weight_limit)?);
         options.statistics = self.statistics;
+        options.partition = self.partition.map(str::to_owned);
         Ok(options)
     }
 

@@ -12,8 +12,8 @@ use super::{
     explain::{Explanation, Origin, TermExplanation},
     filter::Filter,
     hits::{Hit, Hits},
-    postings::{Effort, Proof, SegmentQuery, search_postings},
-    query::{Mode, Query},
+    postings::{Effort, Proof, SegmentQuery, Share, search_postings},
+    query::{Approximation, Mode, Query},
     scratch::Scratch,
     top_k::TopK,
 };
@@ -221,7 +221,7 @@ impl<'a> Collection<'a> {
                     query: quantized,
                     allowed: &allowed,
                     ranks: segment.ranks(),
-                    effort: Effort::from(query.mode),
+                    effort: effort(query.mode, live, k),
                 };
                 let proof = search_postings(segment.postings(), &segment_query, &mut top, scratch)?;
                 exact &= proof == Proof::Exact;
@@ -355,6 +355,16 @@ impl<'a> Collection<'a> {
 
 /// A score, and per term: query weight, document weight, contribution.
 type Parts = (f32, Vec<(TermId, f32, f32, f32)>);
+
+/// How far the bounds of a segment are lessened: as was measured there, if it was.
+fn effort(mode: Mode, live: &LiveSegment, k: usize) -> Effort {
+    match (mode, live.calibration()) {
+        (Mode::Approximate(Approximation::Recall(recall)), Some(found)) if recall < 1.0 => {
+            Effort::Approximate(Share(found.share(k, recall)))
+        }
+        (mode, _) => Effort::from(mode),
+    }
+}
 
 /// The query's vector as the first step sees it.
 fn kept(query: &Query) -> SparseVector {

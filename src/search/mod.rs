@@ -9,6 +9,7 @@
 mod accumulate;
 mod admit;
 mod batch;
+mod calibrate;
 mod collection;
 pub(crate) mod doc_set;
 
@@ -19,13 +20,15 @@ mod filter;
 mod fusion;
 mod grouping;
 mod hits;
+#[cfg(test)]
+mod measured;
 pub(crate) mod postings;
 mod pruned;
 mod query;
 pub(crate) mod scratch;
 pub(crate) mod top_k;
 
-pub(crate) use self::collection::Collection;
+pub(crate) use self::{calibrate::calibrate, collection::Collection};
 pub use self::{
     exhaustive::Exhaustive,
     explain::{Explanation, Origin, TermExplanation},

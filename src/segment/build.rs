@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Schema,
+    document::Value,
     fields::ValueRef,
     fields_write,
     full_vectors::{self, FULL_VECTORS},
@@ -15,7 +16,7 @@ use super::{
     labels::{LABELS, label_bytes},
     lists::ListsWriter,
     options::{Order, SegmentOptions, SegmentSummary, StatisticsKept},
-    order,
+    order::{self, Parts},
     own_terms::{COUNTS, MASKS, Own, count_bytes},
     part::index,
     postings,
@@ -125,7 +126,8 @@ impl<'a> Arranged<'a> {
         let order = match options.order {
             Order::Given => None,
             Order::Similarity => {
-                let order = order::by_similarity(documents, options.threads, progress)?;
+                let parts = parts(documents, options.partition.as_deref())?;
+                let order = order::by_similarity(documents, parts, options.threads, progress)?;
                 let mut places = vec![0; order.len()];
                 for (place, source) in (0_u32..).zip(&order) {
                     places[index(*source)] = place;
@@ -149,6 +151,28 @@ impl<'a> Arranged<'a> {
             Some((order, _)) => order[index(place)],
         }
     }
+}
+
+/// Documents by the value that they have in a field; those without one first.
+fn parts(documents: &dyn Documents, field: Option<&str>) -> Result<Parts> {
+    let doc_count = documents.doc_count();
+    let Some(field) = field else {
+        return Ok(Parts::one(doc_count));
+    };
+    let mut numbers: BTreeMap<Value, u32> = BTreeMap::new();
+    let mut of_docs = vec![0; index(doc_count)];
+    documents.values(field, &mut |doc, value| {
+        let next = u32::try_from(numbers.len() + 1).unwrap_or(u32::MAX);
+        of_docs[index(doc)] = *numbers.entry(value.to_value()).or_insert(next);
+    })?;
+    // Numbers are by appearance; parts go by value.
+    let mut ranks = vec![0; numbers.len() + 1];
+    for (rank, number) in (1..).zip(numbers.values()) {
+        ranks[index(*number)] = rank;
+    }
+    Ok(Parts::by_rank(doc_count, |doc| {
+        ranks[index(of_docs[index(doc)])]
+    }))
 }
 
 impl ImpactSource for Arranged<'_> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Deletes, Segment};
 use crate::{
     error::Result,
+    format::Calibration,
     id::{DocId, TermId},
 };
 
@@ -13,11 +14,26 @@ use crate::{
 pub(crate) struct LiveSegment {
     segment: Arc<Segment>,
     deletes: Option<Arc<Deletes>>,
+    calibration: Option<Calibration>,
 }
 
 impl LiveSegment {
     pub(crate) fn new(segment: Arc<Segment>, deletes: Option<Arc<Deletes>>) -> LiveSegment {
-        LiveSegment { segment, deletes }
+        LiveSegment {
+            segment,
+            deletes,
+            calibration: None,
+        }
+    }
+
+    /// The same, with what approximate search was measured to reach there.
+    pub(crate) fn calibrated(mut self, calibration: Option<Calibration>) -> LiveSegment {
+        self.calibration = calibration;
+        self
+    }
+
+    pub(crate) fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {

@@ -35,6 +35,7 @@ mod tests;
 
 use std::borrow::Borrow;
 
+pub(crate) use self::document::FIELD_NAME_LEN_MAX;
 pub use self::document::{DocKey, Document, FieldType, StoredDocument, Value};
 pub(crate) use self::{
     deletes::Deletes,

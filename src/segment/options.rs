@@ -10,6 +10,8 @@ pub(crate) struct SegmentOptions {
     pub(crate) scale: Scale,
     pub(crate) layout: Layout,
     pub(crate) order: Order,
+    /// The field that comes before similarity in the order.
+    pub(crate) partition: Option<String>,
     /// Whether to keep what [`Statistics`](crate::Statistics) are made of.
     pub(crate) statistics: StatisticsKept,
     /// Threads that may work, the caller's own included.
@@ -24,6 +26,7 @@ impl SegmentOptions {
             scale,
             layout: Layout::Windows,
             order: Order::Given,
+            partition: None,
             statistics: StatisticsKept::None,
             threads: 1,
             compression_level: 3,

@@ -195,7 +195,10 @@ fn an_index_equals_its_model() {
             0 => fast(),
             1 => fast().memory_budget(1),
             2 => fast().memory_budget(20_000).merging(Merging::ByCaller),
-            _ => fast().memory_budget(5_000).ordered_from(0),
+            _ => fast()
+                .memory_budget(5_000)
+                .ordered_from(0)
+                .partition_by("name"),
         };
         history(seed, config);
     }

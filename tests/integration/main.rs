@@ -22,6 +22,7 @@ mod native;
 mod onnx;
 #[cfg(feature = "onnx-dynamic")]
 mod onnx_bad_input;
+mod partition;
 mod passages;
 mod quality;
 mod static_encoder;

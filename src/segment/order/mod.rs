@@ -12,6 +12,8 @@
 //! the documents alone, not on threads.
 
 mod bisect;
+#[cfg(test)]
+pub(crate) mod clusters;
 mod copy;
 
 use std::sync::{
@@ -31,15 +33,45 @@ const LEAF_LEN: usize = 8;
 
 const STAGE: &str = "ordering documents";
 
-/// The documents in their new order: element `i` is the old id of new document `i`.
+/// Documents that are to lie together, part after part, in whatever order inside.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    docs: Vec<u32>,
+    /// Where each part ends in `docs`.
+    ends: Vec<usize>,
+}
+
+impl Parts {
+    /// All documents in one part.
+    pub(crate) fn one(doc_count: u32) -> Parts {
+        Parts::by_rank(doc_count, |_| 0)
+    }
+
+    /// One part for each rank, by rising rank.
+    pub(crate) fn by_rank(doc_count: u32, rank: impl Fn(u32) -> u32) -> Parts {
+        let mut docs: Vec<u32> = (0..doc_count).collect();
+        docs.sort_by_key(|&doc| rank(doc));
+        let mut ends = Vec::new();
+        for part in docs.chunk_by(|&a, &b| rank(a) == rank(b)) {
+            ends.push(ends.last().unwrap_or(&0) + part.len());
+        }
+        Parts { docs, ends }
+    }
+}
+
+/// The documents in their new order, part by part: element `i` is the old id of new document `i`.
 ///
 /// Runs on `threads` threads, the caller's among them if there is only one.
 pub(crate) fn by_similarity(
     source: &dyn ImpactSource,
+    parts: Parts,
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<u32>> {
-    let mut order: Vec<u32> = (0..source.doc_count()).collect();
+    let Parts {
+        docs: mut order,
+        ends,
+    } = parts;
     if order.len() <= LEAF_LEN {
         return Ok(order);
     }
@@ -49,7 +81,7 @@ pub(crate) fn by_similarity(
 
     // The large nodes at the top, one after another, each on all threads.
     let small = (order.len() / (threads * 4)).max(4096);
-    let mut nodes: Vec<&mut [u32]> = vec![&mut order];
+    let mut nodes: Vec<&mut [u32]> = divided(&mut order, &ends);
     let mut bisector = Bisector::new(&copies);
     while let Some(at) = nodes
         .iter()
@@ -63,11 +95,36 @@ pub(crate) fn by_similarity(
     }
     if threads == 1 {
         let mut done = 0;
-        return recurse_here(&mut bisector, nodes, &mut done, total, progress).map(|()| order);
+        recurse_here(&mut bisector, nodes, &mut done, total, progress)?;
+    } else {
+        drop(bisector);
+        recurse_on_threads(&copies, nodes, threads, total, progress)?;
     }
-    drop(bisector);
-    recurse_on_threads(&copies, nodes, threads, total, progress)?;
+    align(&mut order, &ends);
     Ok(order)
+}
+
+/// A slice as its parts.
+fn divided<'a>(mut docs: &'a mut [u32], ends: &[usize]) -> Vec<&'a mut [u32]> {
+    let mut parts = Vec::with_capacity(ends.len());
+    let mut start = 0;
+    for &end in ends {
+        let (part, rest) = docs.split_at_mut(end - start);
+        parts.push(part);
+        (docs, start) = (rest, end);
+    }
+    parts
+}
+
+/// Leaves were filled from the start of each part, but blocks are counted from the start of the
+/// segment: moves the last documents of a part, of a leaf that is seldom full, before its first.
+fn align(order: &mut [u32], ends: &[usize]) {
+    let mut start = 0;
+    for part in divided(order, ends) {
+        let shift = (LEAF_LEN - start % LEAF_LEN) % LEAF_LEN;
+        start += part.len();
+        part.rotate_right(shift.min(part.len()));
+    }
 }
 
 /// Depth first, on the caller's thread.

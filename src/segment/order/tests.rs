@@ -7,7 +7,8 @@ use crate::{
 };
 
 fn order(docs: &[crate::quantize::ImpactVector], threads: usize) -> Vec<u32> {
-    by_similarity(&docs, threads, &mut Progress::none()).unwrap()
+    let count = u32::try_from(docs.len()).unwrap();
+    by_similarity(&docs, Parts::one(count), threads, &mut Progress::none()).unwrap()
 }
 
 #[test]
@@ -38,6 +39,29 @@ fn documents_of_a_topic_come_together() {
 }
 
 #[test]
+fn parts_stay_together_and_their_leaves_are_blocks() {
+    // Three parts of lengths that no block divides; topics of eight documents inside each.
+    let docs: Vec<_> = (0..300_u32)
+        .map(|doc| vector((0..6).map(|at| (doc / 3 % 12 * 100 + at * 7 + doc % 2, 50))))
+        .collect();
+    let part_of = |doc: u32| [0, 1, 1, 2][doc as usize % 4] ^ u32::from(doc < 5);
+    for threads in [1, 2] {
+        let parts = Parts::by_rank(300, part_of);
+        let order = by_similarity(&&docs[..], parts, threads, &mut Progress::none()).unwrap();
+        let ranks: Vec<u32> = order.iter().map(|doc| part_of(*doc)).collect();
+        assert!(ranks.is_sorted(), "{ranks:?}");
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert!(sorted.into_iter().eq(0..300));
+    }
+    let mut order: Vec<u32> = (0..30).collect();
+    align(&mut order, &[3, 23, 30]);
+    // The second part begins at 3: five documents fill its first block, whole leaves follow.
+    assert_eq!(order[3..8], [18, 19, 20, 21, 22]);
+    assert_eq!(order[8..16], [3, 4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
 fn documents_without_terms_are_no_trouble() {
     let docs = vec![crate::quantize::ImpactVector::default(); 100];
     assert_eq!(order(&docs, 2).len(), 100);
@@ -56,7 +80,12 @@ fn progress_can_cancel() {
                     false => std::ops::ControlFlow::Continue(()),
                 }
             };
-            let got = by_similarity(&&docs[..], threads, &mut Progress::new(&mut report));
+            let got = by_similarity(
+                &&docs[..],
+                Parts::one(20_000),
+                threads,
+                &mut Progress::new(&mut report),
+            );
             assert_eq!(got.unwrap_err().kind(), ErrorKind::Cancelled);
         }
     }

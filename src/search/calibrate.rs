@@ -1,0 +1,177 @@
+//! Measures, once per large segment, what recall approximate search reaches, so that nobody has to
+//! choose how far bounds may be lessened.
+//!
+//! Queries are the caller's samples or, without any, documents of the segment itself, each cut to
+//! its heaviest terms and searched among all others. What is kept is the mean recall less its standard
+//! error: the target should be met by other queries too.
+
+use super::{
+    doc_set::DocSet,
+    postings::{Effort, SegmentQuery, Share, search_postings},
+    scratch::Scratch,
+    top_k::{Found, TopK},
+};
+use crate::{
+    error::Result,
+    format::{Calibration, RECALL_ONE, SHARES, TOPS},
+    id::DocId,
+    progress::Progress,
+    quantize::{ImpactVector, QUERY_TERMS_MAX, QuantizedQuery},
+    segment::{Segment, postings::LayoutView},
+    sparse::SparseVector,
+};
+
+/// Queries for each number of results: enough for a standard error of two in a thousand, few
+/// enough to take a second at a million documents.
+const SAMPLES: [usize; TOPS.len()] = [192, 64, 24];
+
+/// As many terms as learned queries have.
+const QUERY_TERMS: usize = 40;
+
+/// Below, approximate search saves nothing worth a measurement.
+const LEAST_DOCUMENTS: u32 = 4096;
+
+/// Recalls below this are not told apart.
+const LEAST_RECALL: f64 = 0.5;
+
+/// The curves of a segment; none where it has no bounds to lessen, or too few documents.
+pub(crate) fn calibrate(
+    segment: &Segment,
+    samples: &[SparseVector],
+    progress: &mut Progress<'_>,
+) -> Result<Option<Calibration>> {
+    let is_blocks = matches!(segment.postings().layout(), LayoutView::Blocks(_));
+    if !is_blocks || segment.doc_count() < LEAST_DOCUMENTS {
+        return Ok(None);
+    }
+    let mut measure = Measure {
+        segment,
+        scratch: Scratch::new(),
+        top: TopK::default(),
+    };
+    let mut recalls = [[0; SHARES]; TOPS.len()];
+    let total = SAMPLES.iter().sum::<usize>() as u64;
+    let mut done = 0;
+    for ((top, most), curve) in TOPS.into_iter().zip(SAMPLES).zip(&mut recalls) {
+        let mut measured: Vec<[f64; SHARES]> = Vec::with_capacity(most);
+        for sample in samples_of(segment, samples, most)? {
+            progress.step("calibrating", done, total)?;
+            done += 1;
+            measured.extend(measure.recalls(&sample, top)?);
+        }
+        *curve = summary(&measured);
+    }
+    Ok(Some(Calibration { recalls }))
+}
+
+/// A query, and the document that it was made from.
+struct Sample {
+    query: QuantizedQuery,
+    own: Option<DocId>,
+}
+
+/// At most `most` queries, spread evenly over what there is.
+fn samples_of(segment: &Segment, given: &[SparseVector], most: usize) -> Result<Vec<Sample>> {
+    if !given.is_empty() {
+        let stride = given.len().div_ceil(most);
+        let samples = given.iter().step_by(stride).map(|vector| {
+            let query = QuantizedQuery::new(&vector.keep(QUERY_TERMS_MAX))?;
+            Ok(Sample { query, own: None })
+        });
+        return samples.collect();
+    }
+    let mut impacts = ImpactVector::default();
+    let mut samples = Vec::with_capacity(most);
+    let count = segment.doc_count();
+    let stride = count / u32::try_from(most).unwrap_or(u32::MAX);
+    for doc in (0..count).step_by(DocId(stride.max(1)).index()).take(most) {
+        segment.postings().read(DocId(doc), &mut impacts)?;
+        let weights = impacts.impacts.iter().map(|&impact| f32::from(impact));
+        let vector = SparseVector::from_sorted(impacts.terms.clone(), weights.collect())?;
+        samples.push(Sample {
+            query: QuantizedQuery::new(&vector.keep(QUERY_TERMS))?,
+            own: Some(DocId(doc)),
+        });
+    }
+    Ok(samples)
+}
+
+struct Measure<'a> {
+    segment: &'a Segment,
+    scratch: Scratch,
+    top: TopK,
+}
+
+impl Measure<'_> {
+    /// The recall of one query at each share; none where it has no result.
+    fn recalls(&mut self, sample: &Sample, top: usize) -> Result<Option<[f64; SHARES]>> {
+        let exact = self.search(sample, top, Effort::Exact)?;
+        let Some(worst) = exact.last().map(|found| found.score) else {
+            return Ok(None);
+        };
+        let mut recalls = [0.0; SHARES];
+        for (step, recall) in recalls.iter_mut().enumerate() {
+            let share = Share(Calibration::share_of(step));
+            let found = self.search(sample, top, Effort::Approximate(share))?;
+            // Equal scores are equally good, whichever document has them.
+            let true_ones = found.iter().filter(|found| found.score >= worst).count();
+            *recall = ratio(true_ones, exact.len());
+            if *recall < LEAST_RECALL {
+                break;
+            }
+        }
+        Ok(Some(recalls))
+    }
+
+    fn search(&mut self, sample: &Sample, top: usize, effort: Effort) -> Result<Vec<Found>> {
+        let query = SegmentQuery {
+            query: &sample.query,
+            allowed: &DocSet::All,
+            ranks: self.segment.ranks(),
+            effort,
+        };
+        self.top.reset(top + usize::from(sample.own.is_some()), 0);
+        search_postings(
+            self.segment.postings(),
+            &query,
+            &mut self.top,
+            &mut self.scratch,
+        )?;
+        let mut found = Vec::new();
+        self.top.drain_sorted(&mut found);
+        found.retain(|found| Some(found.doc) != sample.own);
+        found.truncate(top);
+        Ok(found)
+    }
+}
+
+/// Per share the mean less its standard error, made not to rise.
+fn summary(measured: &[[f64; SHARES]]) -> [u16; SHARES] {
+    let mut curve = [0; SHARES];
+    let mut most = RECALL_ONE;
+    for (step, kept) in curve.iter_mut().enumerate() {
+        let values = measured.iter().map(|recalls| recalls[step]);
+        let mean = values.clone().sum::<f64>() / float(measured.len().max(1));
+        let squares = values.map(|value| (value - mean) * (value - mean));
+        let variance = squares.sum::<f64>() / float(measured.len().max(2) - 1);
+        let error = (variance / float(measured.len().max(1))).sqrt();
+        let lower = (mean - error).clamp(0.0, 1.0) * f64::from(RECALL_ONE);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what a recall can be"
+        )]
+        let lower = lower as u16;
+        most = most.min(lower);
+        *kept = most;
+    }
+    curve
+}
+
+fn ratio(part: usize, whole: usize) -> f64 {
+    float(part) / float(whole)
+}
+
+fn float(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
