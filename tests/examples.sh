@@ -74,6 +74,17 @@ done
 cmp "$work/exact.gt" "$work/exhaustive.gt" || fail "exact and exhaustive search differ"
 answer=$($bin/vectors search "$work/vectors" "$work/queries.csr" --top 10 --mode approximate --ground-truth "$work/exact.gt" --json)
 has "$answer" '"recall"'
+for preset in splade sae; do
+  $bin/vectors generate "$work/$preset.csr" --preset $preset --documents 300 --seed 3 --queries 20
+  $bin/vectors generate "$work/again.csr" --preset $preset --documents 300 --seed 3
+  cmp "$work/$preset.csr" "$work/again.csr" || fail "one seed made two corpora"
+done
+$bin/vectors build "$work/splade.csr" "$work/short" --document-top 100 --full --tenants 7 --by-tenant >/dev/null
+search="$bin/vectors search $work/short $work/splade-queries.csr --top 10 --query-top 10 --rescore 50 --tenant 3"
+$search --run "$work/two.gt" >/dev/null
+$search --mode exhaustive --run "$work/two-exhaustive.gt" --rounds 2 --times "$work/times.json" --threads 2 >/dev/null
+cmp "$work/two.gt" "$work/two-exhaustive.gt" || fail "two steps differ by mode"
+python3 -c 'import json, sys; assert len(json.load(open(sys.argv[1]))) == 20' "$work/times.json"
 
 echo "-- experience"
 python3 - "$work/episodes.jsonl" <<'PY'

@@ -81,7 +81,8 @@ def run_child(arguments, action, name, out):
     command = [sys.executable, __file__, *sys.argv[1:], "--child", action, "--engine", name, "--out", str(out)]
     threads = str(arguments.threads if action == "build" else 1)
     environment = os.environ | {"RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-    subprocess.run(command, env=environment, check=False)
+    # What peers print must not get into the table.
+    subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
 
 
 def child(arguments):

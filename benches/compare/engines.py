@@ -46,7 +46,7 @@ class Sparsely(Engine):
 
     def __init__(self, arguments, base):
         super().__init__(arguments, base)
-        self.program = Path(arguments.vectors)
+        self.program = Path(arguments.vectors).resolve()
         if not self.program.exists():
             raise ImportError(f"{self.program} is missing: cargo build --release --example vectors")
 
