@@ -111,23 +111,23 @@ class Seismic(Engine):
 
 
 class Kannolo(Engine):
-    """A graph, approximate only; values in 8 bits."""
+    """A graph, approximate only."""
 
     BUILDS = {"HNSW 16": {"m": 16, "ef_construction": 150}}
     SEARCHES = [20, 50, 100, 200, 400]
 
     def __init__(self, arguments, base):
         super().__init__(arguments, base)
-        from kannolo import SparseFixedU8HNSW
+        from kannolo import SparsePlainHNSW
 
-        self.index_class = SparseFixedU8HNSW
+        self.index_class = SparsePlainHNSW
 
     def build(self, setting):
         documents = read_csr(self.arguments.documents)
         index = self.index_class.build_from_arrays(
             documents.indices.astype(np.int32),
             documents.data.astype(np.float32),
-            documents.indptr.astype(np.int32),
+            documents.indptr.astype(np.int64),
             **self.BUILDS[setting],
         )
         index.save(str(self.path(setting)))

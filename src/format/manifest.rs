@@ -21,7 +21,7 @@ const SEGMENTS: SectionId = SectionId::required(82, "segments");
 const KEEPS_STATISTICS: u32 = 1;
 const KEEPS_LABELS: u32 = 2;
 const NAMES_ENCODER: u32 = 4;
-const NAMES_PARTITION: u32 = 8;
+const NAMES_PARTITION: u32 = 16;
 
 const SEGMENT_RECORD_LEN: usize = 48;
 
@@ -474,7 +474,7 @@ mod tests {
 
         let config = manifest.config.bytes();
         let field = |name: &str| config[crate::format::tests::documented(name)].to_vec();
-        assert_eq!(field("CONFIGURATION_FLAGS"), 13_u32.to_le_bytes());
+        assert_eq!(field("CONFIGURATION_FLAGS"), 21_u32.to_le_bytes());
         assert_eq!(field("ENCODER_TERM_COUNT"), 30_522_u32.to_le_bytes());
         assert_eq!(field("WEIGHT_LIMIT"), 3.5_f32.to_le_bytes());
         assert_eq!(field("CONFIGURATION_RESERVED"), [0; 4]);

@@ -40,7 +40,7 @@ pub(crate) fn calibrate(
     samples: &[SparseVector],
     progress: &mut Progress<'_>,
 ) -> Result<Option<Calibration>> {
-    let is_blocks = matches!(segment.postings().layout(), LayoutView::Blocks(_));
+    let is_blocks = matches!(segment.postings().layout(), LayoutView::Blocks(..));
     if !is_blocks || segment.doc_count() < LEAST_DOCUMENTS {
         return Ok(None);
     }

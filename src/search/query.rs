@@ -20,7 +20,9 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Approximation {
-    /// The share of the true results to find on average, above 0 and at most 1.
+    /// The share of the true results to find on average, above 0 and at most 1. How far bounds may
+    /// be lessened for that was measured in each large segment when it was written, see
+    /// [`Config::calibration_queries`](crate::Config::calibration_queries).
     Recall(f32),
     /// How many blocks of documents to score at most, in each segment.
     Blocks(u32),

@@ -23,7 +23,7 @@ fn filled(config: Config, count: u64) -> Index {
     let mut writer = index.writer().unwrap();
     for number in 0..count {
         writer.upsert(document(number)).unwrap();
-        if number % 400 == 0 {
+        if number % 200 == 0 {
             writer.commit().unwrap();
         }
     }
@@ -36,13 +36,13 @@ fn filled(config: Config, count: u64) -> Index {
 
 #[test]
 fn answers_are_those_of_an_index_without_it() {
-    let plain = filled(Config::new(), 1500);
-    let parted = filled(Config::new().partition_by("tenant").threads(2), 1500);
+    let plain = filled(Config::new(), 500);
+    let parted = filled(Config::new().partition_by("tenant").threads(2), 500);
     let stats = parted.stats().unwrap();
     assert_eq!(stats.partition_field.as_deref(), Some("tenant"));
     assert_eq!(plain.stats().unwrap().partition_field, None);
     let (plain, parted) = (plain.snapshot().unwrap(), parted.snapshot().unwrap());
-    for number in 0..30 {
+    for number in 0..10 {
         let query = Query::new(VECTORS.query(number)).top(15);
         let tenant = format!("t{:02}", number % TENANTS);
         let filtered = query.clone().filter(Filter::equals("tenant", tenant));

@@ -8,7 +8,7 @@ use sparsely::{Config, Document, Filter, Index, Mode, Query, Searcher, SparseVec
 use crate::generate::{Generator, Shape};
 
 const VECTORS: Generator = Generator::new(Shape::SPLADE, 5);
-const DOCUMENTS: u64 = 600;
+const DOCUMENTS: u64 = 400;
 
 fn key(number: u64) -> String {
     format!("{number:04}")
@@ -82,7 +82,7 @@ fn an_answer_in_two_steps_is_the_exhaustive_one_rescored() {
                 writer.commit().unwrap();
             }
             let snapshot = index.snapshot().unwrap();
-            for number in 0..40 {
+            for number in 0..16 {
                 let vector = VECTORS.query(number);
                 let mut query = Query::new(vector.clone()).top(10).two_step(steps);
                 let mut candidates = Query::new(cut(&vector, steps.query_terms))
