@@ -29,6 +29,11 @@ class Engine:
         suffix = setting.replace(" ", "-")
         return self.base.with_name(f"{self.base.name}-{suffix}" if suffix else self.base.name)
 
+    def files(self, setting):
+        """What a search needs of what was built."""
+        path = self.path(setting)
+        return path.rglob("*") if path.is_dir() else [path]
+
     def ids(self, answer):
         return [int(document) for document in answer]
 
@@ -198,7 +203,7 @@ class Pisa(Engine):
     """Exact over weights rounded to integers; pyterrier-pisa."""
 
     ALGORITHMS = ["maxscore", "block_max_maxscore", "block_max_wand"]
-    SCALE = 20.0
+    SCALE = 100.0
 
     def __init__(self, arguments, base):
         super().__init__(arguments, base)
@@ -220,8 +225,11 @@ class Pisa(Engine):
                 yield {"docno": str(row), "toks": dict(zip(terms, documents.data[start:end].tolist()))}
 
         self.index(setting).toks_indexer(scale=self.SCALE).index(rows())
-        # The engine's own files are made at the first retrieval.
+        # The index that is searched is made of the inverted file at the first retrieval.
         next(iter(self.searches(setting)))[1](documents.indices[:1], documents.data[:1])
+
+    def files(self, setting):
+        return [file for file in self.path(setting).iterdir() if not file.name.startswith("inv.")]
 
     def searches(self, setting):
         top = self.arguments.top

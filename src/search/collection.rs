@@ -84,7 +84,7 @@ impl<'a> Collection<'a> {
         let (score, weights) = match query.rescore {
             None => self.quantized_parts(query, &impacts)?,
             Some(_) => {
-                let vector = self.rescoring_vector(live.segment(), doc, &impacts)?;
+                let vector = self.rescoring_vector(live.segment(), doc, &mut impacts)?;
                 let parts = query.vector.iter().map(|(term, weight)| {
                     let document_weight = vector.weight(term).unwrap_or(0.0);
                     (term, weight, document_weight, weight * document_weight)
@@ -274,34 +274,43 @@ impl<'a> Collection<'a> {
         let mut ranked = Vec::with_capacity(candidates.len());
         for place in candidates {
             let segment = self.segments[place.segment].segment();
-            segment.postings().read(place.doc, &mut impacts)?;
-            let vector = self.rescoring_vector(segment, place.doc, &impacts)?;
+            let vector = self.rescoring_vector(segment, place.doc, &mut impacts)?;
             let score = query.vector.dot(&vector);
             if query.least_score.is_none_or(|least| score >= least) {
-                let place = Place {
+                ranked.push(Place {
                     segment: place.segment,
                     doc: place.doc,
                     score,
-                };
-                ranked.push((self.key(&place)?, place));
+                });
             }
         }
-        ranked.sort_by(|(a_key, a), (b_key, b)| {
-            let by_score = b.score.total_cmp(&a.score);
-            by_score.then_with(|| a_key.cmp(b_key))
-        });
-        Ok(ranked.into_iter().map(|(_, place)| place).collect())
+        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+        // Keys are read for ties only: there are seldom any, and reading a hundred keys takes as
+        // long as the first step.
+        for tied in ranked.chunk_by_mut(|a, b| a.score.total_cmp(&b.score).is_eq()) {
+            if tied.len() > 1 {
+                let keyed = tied.iter().map(|place| Ok((self.key(place)?, *place)));
+                let mut keyed = keyed.collect::<Result<Vec<_>>>()?;
+                keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+                for (place, (_, sorted)) in tied.iter_mut().zip(keyed) {
+                    *place = sorted;
+                }
+            }
+        }
+        Ok(ranked)
     }
 
+    /// The fullest vector of a document that there is.
     fn rescoring_vector(
         &self,
         segment: &Segment,
         doc: DocId,
-        impacts: &ImpactVector,
+        impacts: &mut ImpactVector,
     ) -> Result<SparseVector> {
         if let Some(full) = segment.full_vector(doc)? {
             return Ok(full);
         }
+        segment.postings().read(doc, impacts)?;
         let weights = impacts.impacts.iter();
         let weights = weights.map(|impact| self.scale.weight(*impact));
         SparseVector::from_sorted(impacts.terms.clone(), weights.collect())

@@ -3,6 +3,8 @@
 //! `SPARSELY_VECTORS=DOCS.csr SPARSELY_QUERIES=QUERIES.csr cargo test --release --lib -- --ignored
 //! --nocapture orders_compared`
 
+#![expect(clippy::print_stdout, reason = "a measurement is for people to read")]
+
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use super::{
@@ -135,7 +137,8 @@ fn blocks_needed(postings: &Postings, queries: &[QuantizedQuery], k: usize) -> f
 /// A `.csr` file, read whole; the reader of other floors is above this one.
 fn read(path: &Path) -> Vec<SparseVector> {
     let bytes = std::fs::read(path).unwrap();
-    let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let long = |at: usize| usize::try_from(long(at)).unwrap();
     let rows = long(0);
     let values = long(16);
     let terms_at = 24 + 8 * (rows + 1);

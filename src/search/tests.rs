@@ -258,6 +258,25 @@ fn two_steps_rank_by_the_full_vectors() {
 }
 
 #[test]
+fn equal_scores_of_the_second_step_go_by_key() {
+    let full = SparseVector::new([(1, 1.0), (2, 1.0)]).unwrap();
+    let weights = [("d", 1.0), ("b", 2.0), ("c", 0.5), ("a", 1.5)];
+    let documents = weights.map(|(key, weight)| pair(key, weight).full_vector(full.clone()));
+    let shared = Shared::new(documents.chunks(2).map(live).collect());
+    let two_steps = query().rescore(10);
+    assert_eq!(
+        keys(&shared.search(&query()).unwrap()),
+        ["b", "a", "d", "c"]
+    );
+    assert_eq!(
+        keys(&shared.search(&two_steps).unwrap()),
+        ["a", "b", "c", "d"]
+    );
+    let page = two_steps.offset(1).top(2);
+    assert_eq!(keys(&shared.search(&page).unwrap()), ["b", "c"]);
+}
+
+#[test]
 fn a_hit_is_at_least_its_own_score() {
     let documents: Vec<Document> = (1_u16..200)
         .map(|at| pair(&format!("{at}"), f32::from(at) / 60.0))
