@@ -26,7 +26,7 @@ mod static_encoder;
 mod static_table;
 mod table;
 #[cfg(any(feature = "tokenizers", feature = "sae"))]
-mod tensors;
+pub(crate) mod tensors;
 #[cfg(feature = "tokenizers")]
 #[cfg_attr(
     not(feature = "onnx"),

@@ -14,6 +14,8 @@ mod pairs;
 mod pattern;
 mod problem;
 mod random;
+#[cfg(feature = "sae")]
+pub mod sae;
 mod translate;
 
 use std::{

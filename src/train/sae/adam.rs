@@ -19,7 +19,10 @@ pub(super) struct Moments {
 
 impl Moments {
     pub(super) fn new(count: usize) -> Moments {
-        Moments { first: vec![0.0; count], second: vec![0.0; count] }
+        Moments {
+            first: vec![0.0; count],
+            second: vec![0.0; count],
+        }
     }
 }
 
@@ -35,7 +38,13 @@ impl Adam {
     }
 
     /// Moves `weights` against `gradient`.
-    pub(super) fn update(self, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+    pub(super) fn update(
+        self,
+        weights: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        gradient: &[f32],
+    ) {
         let means = first.iter_mut().zip(second);
         for ((weight, (first, second)), slope) in weights.iter_mut().zip(means).zip(gradient) {
             *first += (1.0 - DECAY.0) * (slope - *first);
@@ -54,13 +63,29 @@ mod tests {
         let mut weights = [3.0_f32, -2.0];
         let mut moments = Moments::new(2);
         let slopes = [6.0, -4.0];
-        Adam::new(0, 0.1).update(&mut weights, &mut moments.first, &mut moments.second, &slopes);
+        Adam::new(0, 0.1).update(
+            &mut weights,
+            &mut moments.first,
+            &mut moments.second,
+            &slopes,
+        );
         // Whatever the slope, the first step is the rate long.
-        assert!((weights[0] - 2.9).abs() < 1e-5 && (weights[1] + 1.9).abs() < 1e-5, "{weights:?}");
+        assert!(
+            (weights[0] - 2.9).abs() < 1e-5 && (weights[1] + 1.9).abs() < 1e-5,
+            "{weights:?}"
+        );
         for step in 1..400 {
             let slopes = weights.map(|weight| 2.0 * weight);
-            Adam::new(step, 0.05).update(&mut weights, &mut moments.first, &mut moments.second, &slopes);
+            Adam::new(step, 0.05).update(
+                &mut weights,
+                &mut moments.first,
+                &mut moments.second,
+                &slopes,
+            );
         }
-        assert!(weights.iter().all(|weight| weight.abs() < 1e-2), "{weights:?}");
+        assert!(
+            weights.iter().all(|weight| weight.abs() < 1e-2),
+            "{weights:?}"
+        );
     }
 }

@@ -71,19 +71,30 @@ impl HiddenCache {
             .first_chunk()
             .filter(|header| header.starts_with(MAGIC))
             .ok_or_else(|| refuse("it is no cache of hidden states, or not a finished one: encode the texts again".to_owned()))?;
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         if word(8) != VERSION {
-            return Err(refuse(format!("version {}, but this library reads {VERSION}: encode the texts again", word(8))));
+            return Err(refuse(format!(
+                "version {}, but this library reads {VERSION}: encode the texts again",
+                word(8)
+            )));
         }
         let precision = match word(12) {
             2 => Precision::Half,
             4 => Precision::Single,
-            other => return Err(refuse(format!("numbers of {other} bytes; 2 and 4 are read"))),
+            other => {
+                return Err(refuse(format!(
+                    "numbers of {other} bytes; 2 and 4 are read"
+                )));
+            }
         };
         let width = usize::try_from(word(16)).unwrap_or(usize::MAX);
         if width == 0 || width > WIDTH_MAX {
-            return Err(refuse(format!("rows of {width} numbers; 1 to {WIDTH_MAX} are read")));
+            return Err(refuse(format!(
+                "rows of {width} numbers; 1 to {WIDTH_MAX} are read"
+            )));
         }
         let sizes = || {
             let texts = usize::try_from(long(24)).ok()?;
@@ -95,21 +106,33 @@ impl HiddenCache {
         let Some((tokens, at)) = sizes() else {
             return Err(refuse(format!(
                 "its header promises {} texts of {} tokens, which its {} bytes do not hold: it was cut off",
-                long(24), long(32), bytes.len()
+                long(24),
+                long(32),
+                bytes.len()
             )));
         };
         let mut ends = Vec::with_capacity((bytes.len() - at) / 8);
         for chunk in bytes[at..].as_chunks::<8>().0 {
             let end = usize::try_from(u64::from_le_bytes(*chunk)).unwrap_or(usize::MAX);
             if end < ends.last().copied().unwrap_or(0) || end > tokens {
-                return Err(refuse(format!("text {} ends at token {end} of {tokens}", ends.len())));
+                return Err(refuse(format!(
+                    "text {} ends at token {end} of {tokens}",
+                    ends.len()
+                )));
             }
             ends.push(end);
         }
         if ends.last().copied().unwrap_or(0) != tokens {
             return Err(refuse("tokens that belong to no text".to_owned()));
         }
-        Ok(HiddenCache { file, bytes: bytes.clone(), precision, width, ends, digest: long(40) })
+        Ok(HiddenCache {
+            file,
+            bytes: bytes.clone(),
+            precision,
+            width,
+            ends,
+            digest: long(40),
+        })
     }
 
     /// Numbers of a row.
@@ -157,7 +180,11 @@ impl HiddenCache {
         let size = self.precision.bytes();
         let start = HEADER_LEN + first * self.width * size;
         let last = first + out.len() / self.width;
-        assert!(last <= self.tokens(), "rows up to {last} of {}", self.tokens());
+        assert!(
+            last <= self.tokens(),
+            "rows up to {last} of {}",
+            self.tokens()
+        );
         let bytes = &self.bytes[start..start + out.len() * size];
         match self.precision {
             Precision::Half => {
@@ -177,7 +204,10 @@ impl HiddenCache {
         let bad = out.iter().position(|value| !value.is_finite()).unwrap_or(0);
         Err(Error::model(
             &self.file,
-            format!("a hidden state of token {} is NaN or infinite: the backbone overflows in the precision it was run or stored in", first + bad / self.width),
+            format!(
+                "a hidden state of token {} is NaN or infinite: the backbone overflows in the precision it was run or stored in",
+                first + bad / self.width
+            ),
         ))
     }
 }
@@ -202,9 +232,19 @@ impl HiddenWriter {
     ///
     /// # Errors
     /// When the file system refuses, or `width` is 0 or over 65,536.
-    pub fn create(path: impl AsRef<Path>, width: usize, precision: Precision, digest: u64, bytes_most: u64) -> Result<HiddenWriter> {
+    pub fn create(
+        path: impl AsRef<Path>,
+        width: usize,
+        precision: Precision,
+        digest: u64,
+        bytes_most: u64,
+    ) -> Result<HiddenWriter> {
         if width == 0 || width > WIDTH_MAX {
-            return Err(Error::invalid("width of hidden states", format!("1 to {WIDTH_MAX}"), width.to_string()));
+            return Err(Error::invalid(
+                "width of hidden states",
+                format!("1 to {WIDTH_MAX}"),
+                width.to_string(),
+            ));
         }
         let path = path.as_ref().to_owned();
         let mut partial = path.clone().into_os_string();
@@ -212,8 +252,19 @@ impl HiddenWriter {
         let partial = PathBuf::from(partial);
         let file = File::create(&partial).map_err(|error| Error::io("create", &partial, error))?;
         let mut out = BufWriter::with_capacity(1 << 18, file);
-        out.write_all(&[0; HEADER_LEN]).map_err(|error| Error::io("write", &partial, error))?;
-        Ok(HiddenWriter { out, path, partial, precision, width, digest, ends: Vec::new(), row: Vec::new(), bytes_most })
+        out.write_all(&[0; HEADER_LEN])
+            .map_err(|error| Error::io("write", &partial, error))?;
+        Ok(HiddenWriter {
+            out,
+            path,
+            partial,
+            precision,
+            width,
+            digest,
+            ends: Vec::new(),
+            row: Vec::new(),
+            bytes_most,
+        })
     }
 
     /// Adds a text: the hidden states of its tokens, one after the other.
@@ -223,7 +274,11 @@ impl HiddenWriter {
     /// ([`ErrorKind::Limit`](crate::ErrorKind::Limit)), or the device fails.
     pub fn add(&mut self, hidden: &[f32]) -> Result<()> {
         if !hidden.len().is_multiple_of(self.width) {
-            return Err(Error::invalid("hidden states of a text", format!("a multiple of {}", self.width), hidden.len().to_string()));
+            return Err(Error::invalid(
+                "hidden states of a text",
+                format!("a multiple of {}", self.width),
+                hidden.len().to_string(),
+            ));
         }
         let largest = match self.precision {
             Precision::Half => half::MAX,
@@ -238,16 +293,29 @@ impl HiddenWriter {
             ));
         }
         let tokens = self.ends.last().copied().unwrap_or(0) + (hidden.len() / self.width) as u64;
-        let bytes = tokens * (self.width * self.precision.bytes()) as u64 + (self.ends.len() as u64 + 9) * 8;
+        let bytes = tokens * (self.width * self.precision.bytes()) as u64
+            + (self.ends.len() as u64 + 9) * 8;
         if bytes > self.bytes_most {
-            return Err(Error::limit("bytes of the cache of hidden states (grant more, or take fewer texts)", self.bytes_most, bytes));
+            return Err(Error::limit(
+                "bytes of the cache of hidden states (grant more, or take fewer texts)",
+                self.bytes_most,
+                bytes,
+            ));
         }
         self.row.clear();
         match self.precision {
-            Precision::Half => self.row.extend(hidden.iter().flat_map(|value| half::narrow(*value).to_le_bytes())),
-            Precision::Single => self.row.extend(hidden.iter().flat_map(|value| value.to_le_bytes())),
+            Precision::Half => self.row.extend(
+                hidden
+                    .iter()
+                    .flat_map(|value| half::narrow(*value).to_le_bytes()),
+            ),
+            Precision::Single => self
+                .row
+                .extend(hidden.iter().flat_map(|value| value.to_le_bytes())),
         }
-        self.out.write_all(&self.row).map_err(|error| Error::io("write", &self.partial, error))?;
+        self.out
+            .write_all(&self.row)
+            .map_err(|error| Error::io("write", &self.partial, error))?;
         self.ends.push(tokens);
         Ok(())
     }
@@ -259,9 +327,22 @@ impl HiddenWriter {
     pub fn finish(mut self) -> Result<()> {
         let tokens = self.ends.last().copied().unwrap_or(0);
         let mut header = MAGIC.to_vec();
-        let words = [VERSION, if self.precision == Precision::Half { 2 } else { 4 }, u32::try_from(self.width).unwrap_or(0), 0];
+        let words = [
+            VERSION,
+            if self.precision == Precision::Half {
+                2
+            } else {
+                4
+            },
+            u32::try_from(self.width).unwrap_or(0),
+            0,
+        ];
         header.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        header.extend([self.ends.len() as u64, tokens, self.digest].iter().flat_map(|number| number.to_le_bytes()));
+        header.extend(
+            [self.ends.len() as u64, tokens, self.digest]
+                .iter()
+                .flat_map(|number| number.to_le_bytes()),
+        );
         let mut write = || -> std::io::Result<()> {
             for end in &self.ends {
                 self.out.write_all(&end.to_le_bytes())?;
@@ -272,6 +353,7 @@ impl HiddenWriter {
             self.out.get_ref().sync_all()
         };
         write().map_err(|error| Error::io("write", &self.partial, error))?;
-        std::fs::rename(&self.partial, &self.path).map_err(|error| Error::io("rename to", &self.path, error))
+        std::fs::rename(&self.partial, &self.path)
+            .map_err(|error| Error::io("rename to", &self.path, error))
     }
 }

@@ -66,7 +66,9 @@ pub(super) fn block_tokens(latents: usize) -> usize {
 /// Runs the tokens of `rows` through the autoencoder.
 pub(super) fn pass(weights: &Weights, rows: &[f32], setting: Setting<'_>) -> Vec<Block> {
     let step = block_tokens(weights.latents()) * weights.width;
-    in_pieces(setting.threads, rows.chunks(step).collect(), |rows| pass_block(weights, rows, setting))
+    in_pieces(setting.threads, rows.chunks(step).collect(), |rows| {
+        pass_block(weights, rows, setting)
+    })
 }
 
 /// The pre-activations of centered tokens, a row each.
@@ -74,7 +76,12 @@ pub(super) fn activations(weights: &Weights, centered: &[f32]) -> Vec<f32> {
     let latents = weights.latents();
     let mut values = vec![0.0; centered.len() / weights.width * latents];
     let encoder = Matrix::new(&weights.encoder, weights.width).transposed();
-    multiply(Matrix::new(centered, weights.width), encoder, &mut values, 1);
+    multiply(
+        Matrix::new(centered, weights.width),
+        encoder,
+        &mut values,
+        1,
+    );
     for row in values.chunks_exact_mut(latents) {
         for (value, bias) in row.iter_mut().zip(&weights.encoder_bias) {
             *value += bias;
@@ -95,16 +102,24 @@ pub(super) fn center(weights: &Weights, rows: &[f32]) -> Vec<f32> {
 
 fn pass_block(weights: &Weights, rows: &[f32], setting: Setting<'_>) -> Block {
     let width = weights.width;
-    let mut block = Block { centered: center(weights, rows), ..Block::default() };
+    let mut block = Block {
+        centered: center(weights, rows),
+        ..Block::default()
+    };
     let values = activations(weights, &block.centered);
     let tries = setting.auxiliary > 0 && !setting.dead.is_empty();
     let mut found = Vec::new();
-    let tokens = values.chunks_exact(weights.latents()).zip(block.centered.chunks_exact(width));
+    let tokens = values
+        .chunks_exact(weights.latents())
+        .zip(block.centered.chunks_exact(width));
     for (values, centered) in tokens {
         largest(values, setting.active, &mut found);
         block.main.reconstruct(weights, &found, centered);
         if tries {
-            let left: Vec<f32> = block.main.residual[block.main.residual.len() - width..].iter().map(|value| -value).collect();
+            let left: Vec<f32> = block.main.residual[block.main.residual.len() - width..]
+                .iter()
+                .map(|value| -value)
+                .collect();
             largest_among(values, setting.dead, setting.auxiliary, &mut found);
             block.auxiliary.reconstruct(weights, &found, &left);
         }
@@ -133,7 +148,9 @@ impl Side {
     }
 
     fn tokens(&self) -> impl Iterator<Item = &[Use]> {
-        self.ends.iter().scan(0, |start, &end| Some(&self.uses[std::mem::replace(start, end)..end]))
+        self.ends.iter().scan(0, |start, &end| {
+            Some(&self.uses[std::mem::replace(start, end)..end])
+        })
     }
 }
 
@@ -163,7 +180,11 @@ pub(super) struct Scale {
 impl ByLatent {
     pub(super) fn new(latents: usize, blocks: &[Block]) -> ByLatent {
         let mut starts = vec![0; latents + 1];
-        let sides = || blocks.iter().flat_map(|block| [&block.main, &block.auxiliary]);
+        let sides = || {
+            blocks
+                .iter()
+                .flat_map(|block| [&block.main, &block.auxiliary])
+        };
         for used in sides().flat_map(|side| &side.uses) {
             starts[used.latent as usize + 1] += 1;
         }
@@ -178,7 +199,12 @@ impl ByLatent {
                 for (token, uses) in (first..).zip(side.tokens()) {
                     for used in uses {
                         let place = &mut next[used.latent as usize];
-                        entries[*place] = Entry { token, is_auxiliary, value: used.value, slope: used.slope };
+                        entries[*place] = Entry {
+                            token,
+                            is_auxiliary,
+                            value: used.value,
+                            slope: used.slope,
+                        };
                         *place += 1;
                     }
                 }
@@ -194,18 +220,40 @@ impl ByLatent {
     }
 
     /// Writes the slopes of the loss by a latent's rows; returns that by its bias.
-    pub(super) fn slopes(&self, latent: usize, blocks: &[Block], scale: Scale, encoder: &mut [f32], decoder: &mut [f32]) -> f32 {
+    pub(super) fn slopes(
+        &self,
+        latent: usize,
+        blocks: &[Block],
+        scale: Scale,
+        encoder: &mut [f32],
+        decoder: &mut [f32],
+    ) -> f32 {
         let width = encoder.len();
         encoder.fill(0.0);
         decoder.fill(0.0);
-        let tokens = blocks.first().map_or(1, |block| block.main.ends.len()).max(1);
+        let tokens = blocks
+            .first()
+            .map_or(1, |block| block.main.ends.len())
+            .max(1);
         let mut bias = 0.0;
         for entry in self.of(latent) {
             let token = entry.token as usize;
             let (block, row) = (&blocks[token / tokens], token % tokens * width);
-            let (side, factor) = if entry.is_auxiliary { (&block.auxiliary, scale.auxiliary) } else { (&block.main, scale.main) };
-            add_scaled(decoder, factor * entry.value, &side.residual[row..row + width]);
-            add_scaled(encoder, factor * entry.slope, &block.centered[row..row + width]);
+            let (side, factor) = if entry.is_auxiliary {
+                (&block.auxiliary, scale.auxiliary)
+            } else {
+                (&block.main, scale.main)
+            };
+            add_scaled(
+                decoder,
+                factor * entry.value,
+                &side.residual[row..row + width],
+            );
+            add_scaled(
+                encoder,
+                factor * entry.slope,
+                &block.centered[row..row + width],
+            );
             bias += factor * entry.slope;
         }
         bias

@@ -38,7 +38,10 @@ mod tests {
         for bits in (0..0x7c00_u16).flat_map(|bits| [bits, bits | 0x8000]) {
             assert_eq!(narrow(widen(bits)), bits);
         }
-        assert_eq!((widen(0x3c00), widen(0xc000), widen(1)), (1.0, -2.0, 2.0_f32.powi(-24)));
+        assert_eq!(
+            (widen(0x3c00), widen(0xc000), widen(1)),
+            (1.0, -2.0, 2.0_f32.powi(-24))
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Trains sparse autoencoders on hidden states, and fine-tunes their encoders for retrieval.
 //!
 //! A pass of the backbone writes a [`HiddenCache`]; [`train_autoencoder`] learns a TopK autoencoder
-//! from it; [`finetune`](fn@finetune) turns its encoder towards ranking. Everything runs on the threads that are
+//! from it; [`tune_for_ranking`] turns its encoder towards ranking. Everything runs on the threads that are
 //! granted, and the same cache, options and seed give the same weights, bit for bit, on any number
 //! of them (on one machine: which kernels multiply matrices depends on the processor).
 
@@ -12,6 +12,7 @@ mod gradient;
 mod half;
 mod order;
 mod pieces;
+mod ranking;
 mod report;
 mod select;
 mod training;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 pub use self::{
     cache::{HiddenCache, HiddenWriter, Precision},
+    ranking::{Distillation, Example, Ranked, RankingOptions, RankingReport, tune_for_ranking},
     report::AutoencoderReport,
     training::{Learned, train_autoencoder},
 };
@@ -120,15 +122,29 @@ const LATENTS_MAX: usize = 1 << 24;
 
 impl AutoencoderOptions {
     fn check(&self, cache: &HiddenCache) -> Result<()> {
-        let refuse = |what: &str, expected: String, found: String| Err(Error::invalid(what, expected, found));
+        let refuse = |what: &str, expected: String, found: String| {
+            Err(Error::invalid(what, expected, found))
+        };
         if self.latents == 0 || self.latents > LATENTS_MAX {
-            return refuse("latents", format!("1 to {LATENTS_MAX}"), self.latents.to_string());
+            return refuse(
+                "latents",
+                format!("1 to {LATENTS_MAX}"),
+                self.latents.to_string(),
+            );
         }
         if self.active == 0 || self.active > self.latents {
-            return refuse("active latents of a token", format!("1 to the {} latents", self.latents), self.active.to_string());
+            return refuse(
+                "active latents of a token",
+                format!("1 to the {} latents", self.latents),
+                self.active.to_string(),
+            );
         }
         if self.batch == 0 || self.batch > 1 << 20 || self.epochs == 0 {
-            return refuse("tokens of a step and passes", "1 to 1,048,576, and at least 1".to_owned(), format!("{} and {}", self.batch, self.epochs));
+            return refuse(
+                "tokens of a step and passes",
+                "1 to 1,048,576, and at least 1".to_owned(),
+                format!("{} and {}", self.batch, self.epochs),
+            );
         }
         for (what, value, most) in [
             ("learning rate", self.rate, 1.0),
@@ -142,7 +158,11 @@ impl AutoencoderOptions {
             }
         }
         if cache.tokens() == 0 {
-            return refuse("cache of hidden states", "at least one token".to_owned(), "none: the file of texts was empty".to_owned());
+            return refuse(
+                "cache of hidden states",
+                "at least one token".to_owned(),
+                "none: the file of texts was empty".to_owned(),
+            );
         }
         Ok(())
     }
@@ -151,8 +171,20 @@ impl AutoencoderOptions {
     fn words(&self) -> String {
         format!(
             "{} {} {} {} {:?} {} {} {} {} {} {} {:?} {:?} {}",
-            self.latents, self.active, self.auxiliary, self.auxiliary_weight, self.dead_after, self.batch, self.epochs,
-            self.rate, self.warm_up, self.decay, self.held_out, self.start, self.center, self.seed
+            self.latents,
+            self.active,
+            self.auxiliary,
+            self.auxiliary_weight,
+            self.dead_after,
+            self.batch,
+            self.epochs,
+            self.rate,
+            self.warm_up,
+            self.decay,
+            self.held_out,
+            self.start,
+            self.center,
+            self.seed
         )
     }
 }
@@ -161,10 +193,17 @@ impl AutoencoderOptions {
 fn scheduled(rate: f32, step: u64, steps: u64, warm_up: f32, decay: f32) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let done = (step as f64 + 0.5) / steps.max(1) as f64;
-    #[expect(clippy::cast_possible_truncation, reason = "a rate in single precision")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a rate in single precision"
+    )]
     let done = done as f32;
     let rise = if warm_up > 0.0 { done / warm_up } else { 1.0 };
-    let fall = if decay > 0.0 { (1.0 - done) / decay } else { 1.0 };
+    let fall = if decay > 0.0 {
+        (1.0 - done) / decay
+    } else {
+        1.0
+    };
     rate * rise.min(fall).clamp(0.0, 1.0)
 }
 

@@ -15,7 +15,11 @@ impl Order {
     /// Of the numbers below `count`, decided by `key`.
     pub(super) fn new(count: u64, key: u64) -> Order {
         let bits = u64::BITS - count.saturating_sub(1).leading_zeros();
-        Order { count, half: bits.div_ceil(2).max(1), key: mix(key) }
+        Order {
+            count,
+            half: bits.div_ceil(2).max(1),
+            key: mix(key),
+        }
     }
 
     /// The number at `place`, which is below the count.
@@ -25,7 +29,12 @@ impl Order {
         loop {
             let (mut left, mut right) = (number >> self.half, number & mask);
             for round in 0..4 {
-                let turned = left ^ (mix(right.wrapping_add(self.key).wrapping_mul(4).wrapping_add(round)) & mask);
+                let turned = left
+                    ^ (mix(right
+                        .wrapping_add(self.key)
+                        .wrapping_mul(4)
+                        .wrapping_add(round))
+                        & mask);
                 (left, right) = (right, turned);
             }
             number = left << self.half | right;
@@ -49,7 +58,11 @@ mod tests {
             sorted.sort_unstable();
             assert!(sorted.into_iter().eq(0..count), "{count}");
             if count > 99 {
-                let stay = numbers.iter().zip(0..).filter(|(number, place)| *number == place).count();
+                let stay = numbers
+                    .iter()
+                    .zip(0..)
+                    .filter(|(number, place)| *number == place)
+                    .count();
                 assert!(stay < 10, "{stay} of {count} stay where they are");
             }
         }

@@ -4,7 +4,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// Does each piece once and returns the results in the order of the pieces. The calling thread works
 /// too, so 1 starts none.
-pub(super) fn in_pieces<W: Send, R: Send>(threads: usize, pieces: Vec<W>, each: impl Fn(W) -> R + Sync) -> Vec<R> {
+pub(super) fn in_pieces<W: Send, R: Send>(
+    threads: usize,
+    pieces: Vec<W>,
+    each: impl Fn(W) -> R + Sync,
+) -> Vec<R> {
     if threads <= 1 || pieces.len() <= 1 {
         return pieces.into_iter().map(each).collect();
     }

@@ -35,7 +35,14 @@ const CHUNK: usize = 2048;
 const TOKENS_MAX: usize = 200_000;
 
 /// Explained variance, l0 and share of unused latents over the tokens of `range`.
-pub(super) fn measure(cache: &HiddenCache, range: std::ops::Range<usize>, weights: &Weights, scaling: &Scaling, active: usize, threads: usize) -> Result<(f64, f64, f64)> {
+pub(super) fn measure(
+    cache: &HiddenCache,
+    range: std::ops::Range<usize>,
+    weights: &Weights,
+    scaling: &Scaling,
+    active: usize,
+    threads: usize,
+) -> Result<(f64, f64, f64)> {
     let range = range.start..range.end.min(range.start + TOKENS_MAX);
     let width = weights.width;
     let mut used = vec![false; weights.latents()];
@@ -54,11 +61,20 @@ pub(super) fn measure(cache: &HiddenCache, range: std::ops::Range<usize>, weight
                 *sum += f64::from(value - center);
             }
         }
-        let setting = Setting { active, auxiliary: 0, dead: &[], threads };
+        let setting = Setting {
+            active,
+            auxiliary: 0,
+            dead: &[],
+            threads,
+        };
         for block in pass(weights, &rows, setting) {
             error += block.main.error;
             uses += block.main.uses.len();
-            block.main.uses.iter().for_each(|of| used[of.latent as usize] = true);
+            block
+                .main
+                .uses
+                .iter()
+                .for_each(|of| used[of.latent as usize] = true);
         }
     }
     let tokens = range.len().max(1) as f64;
@@ -66,5 +82,9 @@ pub(super) fn measure(cache: &HiddenCache, range: std::ops::Range<usize>, weight
     let offset: f64 = sums.iter().map(|sum| sum * sum).sum::<f64>() / tokens;
     let variance = (from_center - offset).max(f64::MIN_POSITIVE);
     let unused = used.iter().filter(|used| !**used).count();
-    Ok((1.0 - error / variance, uses as f64 / tokens, unused as f64 / used.len() as f64))
+    Ok((
+        1.0 - error / variance,
+        uses as f64 / tokens,
+        unused as f64 / used.len() as f64,
+    ))
 }

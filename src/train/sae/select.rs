@@ -20,16 +20,26 @@ pub(super) fn largest(values: &[f32], most: usize, found: &mut Vec<Active>) {
     let stretch = (values.len() / (most * 4)).clamp(1, 64);
     let mut tops: Vec<f32> = values
         .chunks(stretch)
-        .map(|chunk| chunk.iter().fold(0.0_f32, |top, value| if *value > top { *value } else { top }))
+        .map(|chunk| {
+            chunk.iter().fold(
+                0.0_f32,
+                |top, value| if *value > top { *value } else { top },
+            )
+        })
         .collect();
     let bound = if tops.len() > most {
-        *tops.select_nth_unstable_by(most - 1, |a, b| b.total_cmp(a)).1
+        *tops
+            .select_nth_unstable_by(most - 1, |a, b| b.total_cmp(a))
+            .1
     } else {
         0.0
     };
     for (latent, value) in (0_u32..).zip(values) {
         if *value >= bound && *value > 0.0 {
-            found.push(Active { latent, value: *value });
+            found.push(Active {
+                latent,
+                value: *value,
+            });
         }
     }
     keep(found, most);
@@ -50,7 +60,9 @@ fn keep(found: &mut Vec<Active>, most: usize) {
         return;
     }
     if most > 0 {
-        found.select_nth_unstable_by(most - 1, |a, b| b.value.total_cmp(&a.value).then(a.latent.cmp(&b.latent)));
+        found.select_nth_unstable_by(most - 1, |a, b| {
+            b.value.total_cmp(&a.value).then(a.latent.cmp(&b.latent))
+        });
     }
     found.truncate(most);
     found.sort_unstable_by_key(|active| active.latent);
@@ -64,19 +76,44 @@ mod tests {
     #[test]
     fn the_same_as_sorting() {
         let mut random = Random::new(5);
-        for (count, most) in [(1, 1), (7, 3), (64, 64), (1000, 32), (16_384, 32), (5000, 1), (10, 0), (33, 50)] {
+        for (count, most) in [
+            (1, 1),
+            (7, 3),
+            (64, 64),
+            (1000, 32),
+            (16_384, 32),
+            (5000, 1),
+            (10, 0),
+            (33, 50),
+        ] {
             // Few different values, so that there are ties; some negative.
-            let values: Vec<f32> = (0..count).map(|_| f32::from(u8::try_from(random.below(200)).unwrap()) - 60.0).collect();
-            let mut order: Vec<u32> = (0_u32..).take(count).filter(|&at| values[at as usize] > 0.0).collect();
-            order.sort_by(|a, b| values[*b as usize].total_cmp(&values[*a as usize]).then(a.cmp(b)));
+            let values: Vec<f32> = (0..count)
+                .map(|_| f32::from(u8::try_from(random.below(200)).unwrap()) - 60.0)
+                .collect();
+            let mut order: Vec<u32> = (0_u32..)
+                .take(count)
+                .filter(|&at| values[at as usize] > 0.0)
+                .collect();
+            order.sort_by(|a, b| {
+                values[*b as usize]
+                    .total_cmp(&values[*a as usize])
+                    .then(a.cmp(b))
+            });
             order.truncate(most);
             order.sort_unstable();
             let mut found = Vec::new();
             largest(&values, most, &mut found);
-            assert_eq!(found.iter().map(|active| active.latent).collect::<Vec<_>>(), order, "{most} of {count}");
+            assert_eq!(
+                found.iter().map(|active| active.latent).collect::<Vec<_>>(),
+                order,
+                "{most} of {count}"
+            );
             let all: Vec<u32> = (0_u32..).take(count).collect();
             largest_among(&values, &all, most, &mut found);
-            assert_eq!(found.iter().map(|active| active.latent).collect::<Vec<_>>(), order);
+            assert_eq!(
+                found.iter().map(|active| active.latent).collect::<Vec<_>>(),
+                order
+            );
         }
     }
 }

@@ -1,10 +1,6 @@
 //! What an autoencoder learns, and where it starts.
 
-use super::{
-    AutoencoderOptions, Start,
-    cache::HiddenCache,
-    order::Order,
-};
+use super::{AutoencoderOptions, Start, cache::HiddenCache, order::Order};
 use crate::{error::Result, train::random::Random};
 
 /// The weights of an autoencoder over rows that are [scaled](Scaling) but not centered.
@@ -41,12 +37,18 @@ impl Weights {
 
     /// Where training starts: directions in the decoder, the encoder its transpose (OpenAI's "Scaling
     /// and evaluating sparse autoencoders", arXiv 2406.04093, appendix A.1).
-    pub(super) fn start(cache: &HiddenCache, tokens: usize, scaling: &Scaling, options: &AutoencoderOptions) -> Result<Weights> {
+    pub(super) fn start(
+        cache: &HiddenCache,
+        tokens: usize,
+        scaling: &Scaling,
+        options: &AutoencoderOptions,
+    ) -> Result<Weights> {
         let width = cache.width();
         let mut decoder = vec![0.0; options.latents * width];
         let order = Order::new(tokens as u64, options.seed ^ 0x7374_6172_7400);
         for (latent, row) in (0_u64..).zip(decoder.chunks_exact_mut(width)) {
-            let mut random = Random::new(options.seed.wrapping_add(latent.wrapping_mul(0x9e37_79b9)));
+            let mut random =
+                Random::new(options.seed.wrapping_add(latent.wrapping_mul(0x9e37_79b9)));
             random.next();
             // Three of four parts the token, where there are tokens: latents that start where data is
             // are not born dead, and those of one token still differ.
@@ -81,7 +83,12 @@ impl Weights {
 
 impl Scaling {
     /// Of the first `tokens` tokens of `cache`.
-    pub(super) fn measure(cache: &HiddenCache, tokens: usize, seed: u64, median: bool) -> Result<Scaling> {
+    pub(super) fn measure(
+        cache: &HiddenCache,
+        tokens: usize,
+        seed: u64,
+        median: bool,
+    ) -> Result<Scaling> {
         let width = cache.width();
         let order = Order::new(tokens as u64, seed ^ 0x7363_616c_6500);
         let count = tokens.min(SAMPLE);
@@ -89,20 +96,40 @@ impl Scaling {
         for (place, row) in (0_u64..).zip(rows.chunks_exact_mut(width)) {
             cache.read(usize::try_from(order.at(place)).unwrap_or(0), row)?;
         }
-        let lengths: f64 = rows.chunks_exact(width).map(|row| f64::from(dot(row, row)).sqrt()).sum();
+        let lengths: f64 = rows
+            .chunks_exact(width)
+            .map(|row| f64::from(dot(row, row)).sqrt())
+            .sum();
         let mean_length = lengths / count as f64;
-        #[expect(clippy::cast_possible_truncation, reason = "a scale in single precision")]
-        let input = if mean_length > 0.0 { ((width as f64).sqrt() / mean_length) as f32 } else { 1.0 };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a scale in single precision"
+        )]
+        let input = if mean_length > 0.0 {
+            ((width as f64).sqrt() / mean_length) as f32
+        } else {
+            1.0
+        };
         rows.iter_mut().for_each(|value| *value *= input);
         let mean = weighted_mean(&rows, width, |_| 1.0);
-        let variance = rows.chunks_exact(width).map(|row| f64::from(distance2(row, &mean))).sum::<f64>() / count as f64;
+        let variance = rows
+            .chunks_exact(width)
+            .map(|row| f64::from(distance2(row, &mean)))
+            .sum::<f64>()
+            / count as f64;
         let mut center = mean;
         if median {
             for _ in 0..MEDIAN_STEPS {
-                center = weighted_mean(&rows, width, |row| 1.0 / f64::from(distance2(row, &center)).sqrt().max(1e-6));
+                center = weighted_mean(&rows, width, |row| {
+                    1.0 / f64::from(distance2(row, &center)).sqrt().max(1e-6)
+                });
             }
         }
-        Ok(Scaling { input, variance: variance.max(f64::MIN_POSITIVE), center })
+        Ok(Scaling {
+            input,
+            variance: variance.max(f64::MIN_POSITIVE),
+            center,
+        })
     }
 }
 
