@@ -6,6 +6,7 @@
 //! evaluate BEIR_DIR... --fuse lexical,static [--method rrf|linear]
 //! evaluate --compare RUN_A RUN_B --qrels FILE
 //! evaluate BEIR_DIR --compare lexical static
+//! evaluate cross-lingual BEIR_DIR [--encoder NAME] [--queries LANGS] [--documents LANGS]
 //! ```
 //!
 //! The answer goes to standard output, warnings to standard error. Exits with 1 on failure and 2 on
@@ -13,6 +14,7 @@
 
 mod arguments;
 mod compare;
+mod cross_lingual;
 mod encoders;
 mod measure;
 mod passages;
@@ -33,11 +35,16 @@ use sparsely::{Error, Result};
 use crate::{arguments::Arguments, measure::Judged};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let answer = match arguments.compare.as_slice() {
-        [] => evaluate(&arguments),
-        [first, second, ..] => compare::compare([first, second], &arguments),
-        [_] => unreachable!("clap takes two"),
+    let words: Vec<String> = std::env::args().collect();
+    let answer = if words.get(1).is_some_and(|word| word == cross_lingual::NAME) {
+        cross_lingual::run(words.into_iter().skip(1))
+    } else {
+        let arguments = Arguments::parse();
+        match arguments.compare.as_slice() {
+            [] => evaluate(&arguments),
+            [first, second, ..] => compare::compare([first, second], &arguments),
+            [_] => unreachable!("clap takes two"),
+        }
     };
     match answer.and_then(|text| print(&text)) {
         Ok(()) => ExitCode::SUCCESS,
