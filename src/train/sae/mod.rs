@@ -8,6 +8,7 @@
 mod adam;
 mod cache;
 mod checkpoint;
+mod descent;
 mod gradient;
 mod half;
 mod order;

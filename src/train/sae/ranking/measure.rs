@@ -1,8 +1,9 @@
 //! How well an encoder ranks pairs that it did not learn from.
 
 use super::{
-    Example, Numbered, RankingOptions,
+    Example, RankingOptions,
     texts::{Fired, Head, pruned, scores},
+    tuning::Numbered,
 };
 use crate::{error::Result, train::sae::cache::HiddenCache};
 

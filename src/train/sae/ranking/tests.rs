@@ -1,4 +1,8 @@
-use super::{texts::Fired, *};
+use super::{
+    slopes::Grouped,
+    texts::{Fired, scores},
+    *,
+};
 use crate::{
     ErrorKind,
     encode::sae::{Activation, Input, InputNorm},
