@@ -25,6 +25,8 @@ mod onnx_bad_input;
 mod partition;
 mod passages;
 mod quality;
+#[cfg(feature = "sae")]
+mod sae_training;
 mod static_encoder;
 mod support;
 mod two_step;
