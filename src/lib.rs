@@ -42,7 +42,8 @@
 //!
 //! None is on by default. `json` (collections and interchange), `static-table` (the learned table of
 //! [`StaticEncoder`], 2 MB), `train` (training of such tables), `tokenizers`, `native` and `onnx`
-//! (models; see `docs/models.md`). No feature changes what is there without it.
+//! (models; see `docs/models.md`), `sae` (sparse autoencoders; see `docs/sae.md`). No feature changes
+//! what is there without it.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![warn(missing_docs, unnameable_types)]

@@ -26,6 +26,10 @@ pub(crate) fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], threads: u
     product(a, b, out, false, threads);
 }
 
+#[allow(
+    dead_code,
+    reason = "sums of products are for training, which not every build has"
+)]
 /// Adds `a b` to `out`; otherwise [`multiply`].
 pub(crate) fn multiply_add(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], threads: usize) {
     product(a, b, out, true, threads);

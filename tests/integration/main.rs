@@ -26,6 +26,12 @@ mod partition;
 mod passages;
 mod quality;
 #[cfg(feature = "sae")]
+mod sae;
+#[cfg(feature = "sae")]
+mod sae_bad_input;
+#[cfg(all(feature = "sae", feature = "onnx-dynamic"))]
+mod sae_models;
+#[cfg(feature = "sae")]
 mod sae_training;
 mod static_encoder;
 mod support;

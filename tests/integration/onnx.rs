@@ -49,7 +49,7 @@ impl Golden {
 }
 
 /// A term may be in one of the two only if its weight is next to nothing.
-fn near(what: &str, golden: &[(u32, f32)], vector: &SparseVector) {
+pub(crate) fn near(what: &str, golden: &[(u32, f32)], vector: &SparseVector) {
     let golden: BTreeMap<u32, f32> = golden.iter().copied().collect();
     for (term, weight) in vector.iter() {
         let expected = golden.get(&term.get()).copied().unwrap_or(0.0);

@@ -277,6 +277,17 @@ impl Autoencoder {
         self.pooled(states.to_vec(), &tokens, threads)
     }
 
+    /// The largest value of each latent over all tokens of `states`, `[tokens, hidden]`: id and value,
+    /// rising, those above 0. What [`SaeEncoder`](super::SaeEncoder) does with a text.
+    ///
+    /// # Errors
+    /// As [`Autoencoder::latents_of`].
+    pub fn strongest(&self, states: &[f32], threads: usize) -> Result<Vec<(u32, f32)>> {
+        let text = 0..states.len() / self.hidden;
+        let mut pooled = self.pooled(states.to_vec(), std::slice::from_ref(&text), threads)?;
+        Ok(pooled.pop().unwrap_or_default())
+    }
+
     /// Identifies everything that its latents depend on.
     pub(super) fn digest(&self) -> Vec<u8> {
         let mut checksum = crc32fast::Hasher::new();
