@@ -29,7 +29,7 @@ use std::{
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use sparsely::{Encoder, Error, Progress, Result, SparseVector, encode::Tally};
+use sparsely::{Error, Progress, Result, SparseVector, encode::Tally};
 
 use crate::{
     model::{Engine, Model, Settings},
