@@ -3,7 +3,8 @@
 //!     cargo bench --features sae --bench sae [-- THREADS]
 //!
 //! The yardstick is a loop of fused multiply-adds that never leaves the registers; no product of
-//! matrices reaches it. Shares are of that, on as many threads.
+//! matrices reaches it. Shares are of that, on as many threads. On one thread, where Linux says how
+//! long that had a processor, the time is that, so that other work on the machine counts little.
 #![allow(
     unsafe_code,
     missing_debug_implementations,
@@ -72,7 +73,7 @@ fn measure(what: &str, autoencoder: &Autoencoder, states: &[f32], threads: usize
     let mut runs = 0;
     while runs < 3 || (begin.elapsed() < Duration::from_secs(4) && runs < 40) {
         peak = peak.max(registers(threads));
-        let start = Instant::now();
+        let start = Clock::start(threads);
         let latents = autoencoder
             .strongest(black_box(states), threads)
             .expect("latents");
@@ -91,10 +92,39 @@ fn measure(what: &str, autoencoder: &Autoencoder, states: &[f32], threads: usize
     );
 }
 
+/// Time on a processor where that is known, else on the wall.
+struct Clock {
+    wall: Instant,
+    processor: Option<Duration>,
+}
+
+impl Clock {
+    fn start(threads: usize) -> Clock {
+        Clock {
+            wall: Instant::now(),
+            processor: if threads == 1 { processor() } else { None },
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        match (self.processor, processor()) {
+            (Some(start), Some(end)) => end - start,
+            _ => self.wall.elapsed(),
+        }
+    }
+}
+
+/// How long this thread has had a processor.
+fn processor() -> Option<Duration> {
+    let words = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = words.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
 /// Multiply-adds a second that never leave the registers.
 fn registers(threads: usize) -> f64 {
     const ROUNDS: u32 = 1 << 20;
-    let start = Instant::now();
+    let start = Clock::start(threads);
     let done: f64 = std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(ROUNDS))).collect();
         let own = work(ROUNDS);

@@ -5,8 +5,9 @@
 MODEL is a name or directory of transformers; OUT gets `model.onnx` (with its weights beside it where
 they are large) and `tokenizer.json`. `--layer n` keeps `n` blocks and gives what the last of them
 gives, `hidden_states[n]` of transformers: a suite's `hook_resid_post` of block `b`, counted from 0,
-is `--layer b+1`. Blocks after it, the final norm and the head are not exported. The script compares
-the graph with the whole model before it ends.
+is `--layer b+1`. Blocks after it, the final norm and the head are not exported; of the last block
+transformers gives what the final norm makes of it. The script compares the graph with the whole model
+before it ends.
 
 `--bidirectional` lets each token see all others, as SPLARE's backbones do: it is right for models
 that were trained or adapted so, and wrong for others. Needs torch, transformers, onnx, onnxruntime.

@@ -42,6 +42,12 @@ impl Autoencoder {
     pub(crate) fn described(directory: &Path, description: &Description) -> Result<Autoencoder> {
         let head = &description.head;
         let file = directory.join(FILE);
+        if head.format == Format::Graph {
+            return Err(Error::model(
+                file.display().to_string(),
+                "head.format is \"graph\": the autoencoder is inside the backbone's graph, and there are no weights to open",
+            ));
+        }
         let path = inside(directory, &head.weights, &file)?;
         let loaded = load(head.format, &path, Some(head))?;
         let refuse = |why: String| Error::model(file.display().to_string(), why);
