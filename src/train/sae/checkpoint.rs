@@ -88,7 +88,7 @@ pub(super) fn write(path: &Path, place: &Place, blocks: &[Named<'_>], digest: u6
             .iter()
             .zip(&shapes)
             .map(|((name, values), shape)| Content {
-                name: *name,
+                name,
                 shape: &shape[..],
                 values: &values[..],
             }),

@@ -158,7 +158,10 @@ pub fn train_autoencoder(
         progress.step("training the autoencoder", state.place.step, steps)?;
         training.step(&mut state)?;
         if let Some(path) = &options.checkpoint
-            && (state.place.step % options.checkpoint_every.max(1) == 0
+            && (state
+                .place
+                .step
+                .is_multiple_of(options.checkpoint_every.max(1))
                 || state.place.step == steps)
         {
             let place = state.place.clone();

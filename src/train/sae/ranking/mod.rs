@@ -108,7 +108,7 @@ pub fn tune_for_ranking(
         let loss = tuning.step(place.step)?;
         place.losses.push(loss);
         place.step += 1;
-        if place.step % options.checkpoint_every.max(1) == 0 || place.step == steps {
+        if place.step.is_multiple_of(options.checkpoint_every.max(1)) || place.step == steps {
             if let Some(path) = &options.checkpoint {
                 checkpoint::write(path, &place, &tuning.blocks(), digest)?;
             }
