@@ -274,8 +274,13 @@ impl<'a> Collection<'a> {
         let mut ranked = Vec::with_capacity(candidates.len());
         for place in candidates {
             let segment = self.segments[place.segment].segment();
-            let vector = self.rescoring_vector(segment, place.doc, &mut impacts)?;
-            let score = query.vector.dot(&vector);
+            let score = match segment.full_dot(place.doc, &query.vector)? {
+                Some(score) => score,
+                None => {
+                    let vector = self.rescoring_vector(segment, place.doc, &mut impacts)?;
+                    query.vector.dot(&vector)
+                }
+            };
             if query.least_score.is_none_or(|least| score >= least) {
                 ranked.push(Place {
                     segment: place.segment,

@@ -30,6 +30,10 @@ fn check(segment: &Segment, documents: &[&Document]) -> Result<(), TestCaseError
         let expected = ImpactVector::from_vector(&document.vector, scale());
         prop_assert_eq!(&vector, &expected);
         prop_assert_eq!(&segment.full_vector(doc).unwrap(), &document.full_vector);
+        for query in [&document.vector, &documents[0].vector] {
+            let expected = document.full_vector.as_ref().map(|full| query.dot(full));
+            prop_assert_eq!(segment.full_dot(doc, query).unwrap(), expected);
+        }
         let mut own = Vec::new();
         segment.own_terms(doc, &mut own).unwrap();
         prop_assert_eq!(own, own_terms(document));
@@ -266,9 +270,11 @@ fn use_up(bytes: Vec<u8>) -> Result<()> {
     let segment = open(bytes)?;
     let verdict = segment.verify();
     let mut own = Vec::new();
+    let query = SparseVector::new((0..60).map(|term| (term, 1.0))).unwrap();
     for doc in (0..segment.doc_count().min(200)).map(DocId) {
         let _ = segment.stored(doc);
         let _ = segment.full_vector(doc);
+        let _ = segment.full_dot(doc, &query);
         let _ = segment.own_terms(doc, &mut own);
     }
     for key in [&b"src/3/file-30.rs"[..], b"a", b"z", b"src/7/file-69.rs"] {

@@ -185,6 +185,14 @@ impl Segment {
         }
     }
 
+    /// The dot product of `query` with the fuller vector of a document, if it has one.
+    pub(crate) fn full_dot(&self, doc: DocId, query: &SparseVector) -> Result<Option<f32>> {
+        match &self.full_vectors {
+            Some(lists) => full_vectors::dot(lists, doc, query),
+            None => Ok(None),
+        }
+    }
+
     /// What a term means, if the segment knows.
     pub(crate) fn label(&self, term: TermId) -> Result<Option<&str>> {
         match &self.labels {
