@@ -142,6 +142,16 @@ pub(crate) struct QuantizedQuery {
 impl QuantizedQuery {
     /// Scales the heaviest term to [`QUERY_WEIGHT_MAX`]; terms that round to nothing are left out.
     pub(crate) fn new(vector: &SparseVector) -> Result<QuantizedQuery> {
+        QuantizedQuery::with_least(vector, 0)
+    }
+
+    /// The same, but a term that rounds to nothing has a weight of 1: what shares a term with the
+    /// query has a score.
+    pub(crate) fn of_all_terms(vector: &SparseVector) -> Result<QuantizedQuery> {
+        QuantizedQuery::with_least(vector, 1)
+    }
+
+    fn with_least(vector: &SparseVector, least: u16) -> Result<QuantizedQuery> {
         if vector.len() > QUERY_TERMS_MAX {
             return Err(Error::limit(
                 "terms of a query (prune it with `keep`)",
@@ -158,7 +168,7 @@ impl QuantizedQuery {
                 clippy::cast_sign_loss,
                 reason = "weights are positive and at most the heaviest, so units are 0..=4095"
             )]
-            let units = units.min(f64::from(QUERY_WEIGHT_MAX)) as u16;
+            let units = (units.min(f64::from(QUERY_WEIGHT_MAX)) as u16).max(least);
             (units > 0).then_some((term, units))
         });
         Ok(QuantizedQuery {
@@ -184,6 +194,18 @@ impl QuantizedQuery {
         )]
         let real = (f64::from(score) * self.unit * scale.unit()) as f32;
         real
+    }
+
+    /// The largest score of which `least` is no less, for bounds that were widened already.
+    pub(crate) fn floor(&self, least: f64, scale: Scale) -> u32 {
+        let units = (least / (self.unit * scale.unit())).floor();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to u32; NaN casts to 0, which asks for nothing"
+        )]
+        let floor = units.clamp(0.0, f64::from(u32::MAX)) as u32;
+        floor
     }
 
     /// The smallest score whose real value is at least `least`.

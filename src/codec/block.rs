@@ -87,6 +87,31 @@ pub(crate) struct Found {
     pub(crate) impacts: u64,
 }
 
+/// Terms of a record whose keys, and masks, are looked at together.
+const FEW: usize = 8;
+
+/// Which of the `count` low bytes of `keys` is `key`, the lowest if several; without a branch on
+/// any byte, because a loop over so few mispredicts its end more often than not.
+#[inline]
+fn position(keys: u64, key: u32, count: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let key = u8::try_from(key).ok()?;
+    let different = keys ^ ONES * u64::from(key);
+    // The top bit of every zero byte, and of some bytes above one: the lowest is right.
+    let zeros = different.wrapping_sub(ONES) & !different & ONES << 7;
+    let at = zeros.trailing_zeros() as usize / 8;
+    (at < count).then_some(at)
+}
+
+impl Found {
+    /// The largest impact.
+    pub(crate) fn largest(self) -> u8 {
+        let impacts = self.impacts.to_le_bytes().into_iter();
+        let own = impacts.take(self.mask.count_ones() as usize);
+        own.fold(0, u8::max)
+    }
+}
+
 impl<'a> Block<'a> {
     /// A block and the padding (or whatever follows) behind it.
     #[inline]
@@ -127,9 +152,10 @@ impl<'a> Block<'a> {
         let record = self.records.get(place..)?;
         let key_len = usize::from(self.key_len);
         let keys = record.get(..count.checked_mul(key_len)?)?;
-        let at = match self.key_len {
-            1 => keys.iter().position(|&k| u32::from(k) == key)?,
-            2 => {
+        let at = match (self.key_len, record.first_chunk()) {
+            (1, Some(first)) if count <= FEW => position(u64::from_le_bytes(*first), key, count)?,
+            (1, _) => keys.iter().position(|&k| u32::from(k) == key)?,
+            (2, _) => {
                 let keys = keys.as_chunks::<2>().0;
                 keys.iter()
                     .position(|&k| u32::from(u16::from_le_bytes(k)) == key)?
@@ -141,15 +167,10 @@ impl<'a> Block<'a> {
         };
         let rest = record.get(keys.len()..)?;
         let mask = *rest.get(at)?;
-        let before = match rest.first_chunk::<8>() {
-            Some(masks) if at < 8 => {
-                // Shifting by 64 is what `at == 0` must not do, so shift twice.
-                let masks = u64::from_le_bytes(*masks) << 8 << (56 - 8 * at);
-                if at == 0 {
-                    0
-                } else {
-                    masks.count_ones() as usize
-                }
+        let before = match rest.first_chunk::<FEW>() {
+            Some(masks) if at < FEW => {
+                let before = (1_u64 << (8 * at)) - 1;
+                (u64::from_le_bytes(*masks) & before).count_ones() as usize
             }
             _ => rest.iter().take(at).map(|m| m.count_ones() as usize).sum(),
         };

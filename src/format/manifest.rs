@@ -21,7 +21,10 @@ const SEGMENTS: SectionId = SectionId::required(82, "segments");
 const KEEPS_STATISTICS: u32 = 1;
 const KEEPS_LABELS: u32 = 2;
 const NAMES_ENCODER: u32 = 4;
+const KEEPS_WEIGHTS: u32 = 8;
 const NAMES_PARTITION: u32 = 16;
+const FLAGS: u32 =
+    KEEPS_STATISTICS | KEEPS_LABELS | NAMES_ENCODER | KEEPS_WEIGHTS | NAMES_PARTITION;
 
 const SEGMENT_RECORD_LEN: usize = 48;
 
@@ -50,6 +53,8 @@ pub(crate) struct ManifestConfig {
     pub(crate) weight_limit: Option<f32>,
     pub(crate) keeps_statistics: bool,
     pub(crate) keeps_labels: bool,
+    /// Whether segments hold the encoder's own weights.
+    pub(crate) keeps_weights: bool,
     pub(crate) created_with: String,
     /// The field by which documents of large segments lie together.
     pub(crate) partition: Option<String>,
@@ -154,6 +159,7 @@ impl ManifestConfig {
         let flags = [
             (self.keeps_statistics, KEEPS_STATISTICS),
             (self.keeps_labels, KEEPS_LABELS),
+            (self.keeps_weights, KEEPS_WEIGHTS),
             (self.encoder.is_some(), NAMES_ENCODER),
             (self.partition.is_some(), NAMES_PARTITION),
         ];
@@ -206,7 +212,7 @@ impl SegmentRecord {
 fn configuration_section(view: &FileView) -> Result<ManifestConfig> {
     let mut reader = view.reader(CONFIGURATION);
     let flags = reader.u32("flags")?;
-    if flags & !(KEEPS_STATISTICS | KEEPS_LABELS | NAMES_ENCODER | NAMES_PARTITION) != 0 {
+    if flags & !FLAGS != 0 {
         return Err(reader.corrupt("known flags", format_args!("{flags:#x}")));
     }
     let term_count = reader.u32("term count")?;
@@ -236,6 +242,7 @@ fn configuration_section(view: &FileView) -> Result<ManifestConfig> {
         weight_limit: (limit > 0.0).then_some(limit),
         keeps_statistics: flags & KEEPS_STATISTICS != 0,
         keeps_labels: flags & KEEPS_LABELS != 0,
+        keeps_weights: flags & KEEPS_WEIGHTS != 0,
         created_with,
         partition,
     })
@@ -347,6 +354,7 @@ mod tests {
                 weight_limit: Some(3.5),
                 keeps_statistics: true,
                 keeps_labels: false,
+                keeps_weights: true,
                 created_with: "0.1.0".to_owned(),
                 partition: Some("tenant".to_owned()),
             },
@@ -474,7 +482,7 @@ mod tests {
 
         let config = manifest.config.bytes();
         let field = |name: &str| config[crate::format::tests::documented(name)].to_vec();
-        assert_eq!(field("CONFIGURATION_FLAGS"), 21_u32.to_le_bytes());
+        assert_eq!(field("CONFIGURATION_FLAGS"), 29_u32.to_le_bytes());
         assert_eq!(field("ENCODER_TERM_COUNT"), 30_522_u32.to_le_bytes());
         assert_eq!(field("WEIGHT_LIMIT"), 3.5_f32.to_le_bytes());
         assert_eq!(field("CONFIGURATION_RESERVED"), [0; 4]);

@@ -98,6 +98,7 @@ pub struct Config {
     keeps_statistics: bool,
     keeps_labels: bool,
     partition: Option<String>,
+    keeps_weights: bool,
     allows_other_encoder: bool,
     pub(super) calibration_queries: Vec<SparseVector>,
     pub(super) memory_budget: usize,
@@ -108,6 +109,7 @@ pub struct Config {
     pub(super) checks: Checks,
     pub(super) threads: usize,
     pub(super) ordered_from: u64,
+    pub(super) keeps_lists: bool,
 }
 
 const MEMORY_BUDGET: usize = 256 * 1024 * 1024;
@@ -124,6 +126,7 @@ impl Default for Config {
             keeps_statistics: false,
             keeps_labels: false,
             partition: None,
+            keeps_weights: false,
             allows_other_encoder: false,
             calibration_queries: Vec::new(),
             memory_budget: MEMORY_BUDGET,
@@ -134,6 +137,7 @@ impl Default for Config {
             checks: Checks::Tables,
             threads: 1,
             ordered_from: ORDERED_FROM,
+            keeps_lists: false,
         }
     }
 }
@@ -214,6 +218,15 @@ impl Config {
         self
     }
 
+    /// Keeps the encoder's own weights beside the impacts, 4 bytes for each term of each document,
+    /// for [`Mode::FloatExact`](crate::Mode::FloatExact). Part of what an index is: it cannot be
+    /// changed later.
+    #[must_use]
+    pub fn keep_weights(mut self) -> Config {
+        self.keeps_weights = true;
+        self
+    }
+
     /// Opens an index that another encoder built. For encoders whose vectors are comparable, such
     /// as two builds of one model.
     #[must_use]
@@ -283,6 +296,16 @@ impl Config {
     }
 
     /// What is kept in a new index.
+    /// Keeps lists by term beside the blocks of large segments that are written from now on, for
+    /// 3 bytes a term of a document more: the most that a query then costs is accumulating its
+    /// lists, whatever its weights and `k`. Without them, a query of a hundred terms of one weight
+    /// for a thousand results may take four times as long. Ordinary queries gain nothing.
+    #[must_use]
+    pub fn keep_lists(mut self) -> Config {
+        self.keeps_lists = true;
+        self
+    }
+
     pub(super) fn to_stored(&self) -> Result<ManifestConfig> {
         if let Some(limit) = self.weight_limit {
             Scale::new(limit)?;
@@ -304,6 +327,7 @@ impl Config {
             weight_limit: self.weight_limit,
             keeps_statistics: self.keeps_statistics,
             keeps_labels: self.keeps_labels,
+            keeps_weights: self.keeps_weights,
             created_with: env!("CARGO_PKG_VERSION").to_owned(),
             partition: self.partition.clone(),
         })

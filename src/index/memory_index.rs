@@ -12,7 +12,9 @@ use crate::{
     format::ManifestConfig,
     id::{CommitId, TermId},
     quantize::{ImpactVector, QuantizedQuery, Scale},
-    search::{Explanation, Filter, Hit, Hits, Origin, Query, Scratch, Searcher, TermExplanation},
+    search::{
+        Explanation, Filter, Hit, Hits, Mode, Origin, Query, Scratch, Searcher, TermExplanation,
+    },
     segment::{DocKey, Document, Schema, StoredDocument},
     statistics::Statistics,
 };
@@ -158,11 +160,19 @@ impl IndexWriter for MemoryIndex {
 impl Searcher for MemoryIndex {
     /// # Errors
     /// When the query breaks a limit or its filter does not fit the fields, and for a query that
-    /// asks for [rescoring](Query::rescore), which this index does not do.
+    /// asks for [rescoring](Query::rescore) or [float-exact](Mode::FloatExact) results, which this
+    /// index does not do.
     fn search_with(&self, query: &Query, _scratch: &mut Scratch) -> Result<Hits> {
         if query.rescore.is_some() {
             let remedy = "search an `Index`, or leave `rescore` out";
             return Err(Error::unsupported("rescoring by a `MemoryIndex`", remedy));
+        }
+        if query.mode == Mode::FloatExact {
+            let remedy = "search an `Index` that was made with `Config::keep_weights`";
+            return Err(Error::unsupported(
+                "float-exact search of a `MemoryIndex`",
+                remedy,
+            ));
         }
         if query.least_score.is_some_and(f32::is_nan) {
             return Err(Error::invalid("least score", "a number", "NaN"));

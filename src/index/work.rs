@@ -74,6 +74,7 @@ pub(super) struct Target<'a> {
     pub(super) index: IndexId,
     pub(super) statistics: StatisticsKept,
     pub(super) partition: Option<&'a str>,
+    pub(super) keeps_weights: bool,
 }
 
 impl Work {
@@ -275,7 +276,10 @@ impl Work {
         let limit = self.weight_limit.unwrap_or(1.0);
         let mut options = target.options(limit).map_err(Failure::Abandoned)?;
         if live >= target.config.ordered_from {
-            options.layout = Layout::Blocks;
+            options.layout = match target.config.keeps_lists {
+                true => Layout::BlocksAndLists,
+                false => Layout::Blocks,
+            };
             options.order = Order::Similarity;
         }
         options.threads = target.config.threads;
@@ -414,6 +418,7 @@ impl<'a> Target<'a> {
                 false => StatisticsKept::None,
             },
             partition: manifest.config.partition.as_deref(),
+            keeps_weights: manifest.config.keeps_weights,
         }
     }
 
@@ -421,6 +426,7 @@ impl<'a> Target<'a> {
         let mut options = SegmentOptions::new(Scale::new(weight_limit)?);
         options.statistics = self.statistics;
         options.partition = self.partition.map(str::to_owned);
+        options.keeps_weights = self.keeps_weights;
         Ok(options)
     }
 

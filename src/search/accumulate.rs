@@ -5,6 +5,7 @@
 //! threshold, are left out.
 
 use super::{
+    doc_set::DocSet,
     postings::SegmentQuery,
     scratch::{QueryLists, Scratch},
     top_k::TopK,
@@ -14,7 +15,7 @@ use crate::{id::DocId, segment::postings::windows::WindowsView};
 /// What a `u16` can address.
 const SCORES_LEN: usize = 1 << 16;
 
-/// Scores that share one comparison with the threshold.
+/// Scores that share one comparison with the threshold, and one word of a set.
 const GROUP: usize = 64;
 
 pub(super) fn search(
@@ -85,15 +86,32 @@ fn add(places: &[[u8; 2]], impacts: &[u8], weight: u32, scores: &mut [u32; SCORE
     }
 }
 
+/// Offers the allowed documents of a window, the first of which is a multiple of [`GROUP`].
 fn offer(first: u32, scores: &[u32], query: &SegmentQuery<'_>, top: &mut TopK) {
+    if let DocSet::Few(docs) = query.allowed {
+        // The threshold rises with allowed documents only, and few of them raise it late: looking
+        // the others up in the set would cost more than the postings did.
+        let docs = docs.get(docs.partition_point(|doc| doc.0 < first)..);
+        for doc in docs.unwrap_or_default() {
+            let Some(&score) = scores.get(DocId(doc.0 - first).index()) else {
+                return;
+            };
+            if score >= top.threshold() {
+                top.push(score, query.rank(*doc), *doc);
+            }
+        }
+        return;
+    }
     let mut threshold = top.threshold();
     for (base, group) in (first..).step_by(GROUP).zip(scores.chunks(GROUP)) {
-        if group.iter().fold(0, |most, &score| most.max(score)) < threshold {
+        let allowed = query.allowed.group(base);
+        if allowed == 0 || group.iter().fold(0, |most, &score| most.max(score)) < threshold {
             continue;
         }
-        for (doc, &score) in (base..).zip(group) {
-            if score >= threshold && query.allowed.contains(DocId(doc)) {
-                top.push(score, query.rank(DocId(doc)), DocId(doc));
+        for (lane, &score) in (0..).zip(group) {
+            if score >= threshold && allowed >> lane & 1 == 1 {
+                let doc = DocId(base + lane);
+                top.push(score, query.rank(doc), doc);
                 threshold = top.threshold();
             }
         }

@@ -11,6 +11,7 @@ use super::{
     doc_set::DocSet,
     explain::{Explanation, Origin, TermExplanation},
     filter::Filter,
+    float_exact,
     hits::{Hit, Hits},
     postings::{Effort, Proof, SegmentQuery, Share, search_postings},
     query::{Approximation, Mode, Query},
@@ -36,10 +37,10 @@ pub(crate) struct Collection<'a> {
 
 /// A document of a collection with its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Place<S> {
-    segment: usize,
-    doc: DocId,
-    score: S,
+pub(super) struct Place<S> {
+    pub(super) segment: usize,
+    pub(super) doc: DocId,
+    pub(super) score: S,
 }
 
 impl<'a> Collection<'a> {
@@ -49,6 +50,9 @@ impl<'a> Collection<'a> {
         let wanted = query.offset.saturating_add(query.top);
         if query.top == 0 {
             return Ok(Hits::new(Vec::new(), true));
+        }
+        if query.mode == Mode::FloatExact {
+            return self.search_floats(query, scratch);
         }
         let Some(candidates) = query.rescore else {
             let quantized = QuantizedQuery::new(&kept(query))?;
@@ -82,6 +86,19 @@ impl<'a> Collection<'a> {
         let mut impacts = ImpactVector::default();
         live.segment().postings().read(doc, &mut impacts)?;
         let (score, weights) = match query.rescore {
+            _ if query.mode == Mode::FloatExact => {
+                let place = Place {
+                    segment: at,
+                    doc,
+                    score: 0,
+                };
+                let (vector, own) = (kept(query), self.own_vector(&place)?);
+                let parts = vector.iter().map(|(term, weight)| {
+                    let own = own.weight(term).unwrap_or(0.0);
+                    (term, weight, own, weight * own)
+                });
+                (float_exact::score(&vector, &own), parts.collect())
+            }
             None => self.quantized_parts(query, &impacts)?,
             Some(_) => {
                 let vector = self.rescoring_vector(live.segment(), doc, &mut impacts)?;
@@ -185,7 +202,7 @@ impl<'a> Collection<'a> {
     }
 
     /// The best `k` documents of at least `least`, in order, and whether that is proven.
-    fn best(
+    pub(super) fn best(
         &self,
         query: &Query,
         quantized: &QuantizedQuery,
@@ -340,7 +357,7 @@ impl<'a> Collection<'a> {
         Ok((score, parts.collect()))
     }
 
-    fn hit(&self, query: &Query, segment: usize, doc: DocId, score: f32) -> Result<Hit> {
+    pub(super) fn hit(&self, query: &Query, segment: usize, doc: DocId, score: f32) -> Result<Hit> {
         let segment = self.segments[segment].segment();
         let mut hit = Hit::new(segment.key(doc)?, score);
         for name in &query.fields {
@@ -351,7 +368,7 @@ impl<'a> Collection<'a> {
         Ok(hit)
     }
 
-    fn key<S>(&self, place: &Place<S>) -> Result<DocKey> {
+    pub(super) fn key<S>(&self, place: &Place<S>) -> Result<DocKey> {
         self.segments[place.segment].segment().key(place.doc)
     }
 
@@ -381,7 +398,7 @@ fn effort(mode: Mode, live: &LiveSegment, k: usize) -> Effort {
 }
 
 /// The query's vector as the first step sees it.
-fn kept(query: &Query) -> SparseVector {
+pub(super) fn kept(query: &Query) -> SparseVector {
     match query.keep {
         Some(terms) => query.vector.keep(terms),
         None => query.vector.clone(),

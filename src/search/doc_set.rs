@@ -43,6 +43,23 @@ impl DocSet<'_> {
         }
     }
 
+    /// Which of the 64 documents from `first` on, a multiple of 64, are in the set.
+    pub(super) fn group(&self, first: u32) -> u64 {
+        match self {
+            DocSet::All => u64::MAX,
+            DocSet::Bits(words) => {
+                let word = words.get(DocId(first).index() / 64);
+                word.copied().unwrap_or(0)
+            }
+            DocSet::Few(docs) => {
+                let from = docs.partition_point(|doc| doc.0 < first);
+                let inside = docs.iter().skip(from).map(|doc| doc.0 - first);
+                let inside = inside.take_while(|&place| place < 64);
+                inside.fold(0, |group, place| group | 1 << place)
+            }
+        }
+    }
+
     /// Whether any document of a range is in the set.
     pub(crate) fn any_in(&self, docs: Range<u32>) -> bool {
         match self {

@@ -17,6 +17,7 @@ mod exhaustive;
 mod explain;
 mod federated;
 mod filter;
+mod float_exact;
 mod fusion;
 mod grouping;
 mod hits;

@@ -1,7 +1,11 @@
 //! Top-k over the postings of one segment: picks the way that costs least, all with one answer.
 
 use super::{
-    Approximation, Mode, accumulate, doc_set::DocSet, pruned, scratch::Scratch, top_k::TopK,
+    Approximation, Mode, accumulate,
+    doc_set::DocSet,
+    pruned::{self, Outcome},
+    scratch::Scratch,
+    top_k::TopK,
 };
 use crate::{
     error::Result,
@@ -64,7 +68,7 @@ impl Share {
 impl From<Mode> for Effort {
     fn from(mode: Mode) -> Effort {
         match mode {
-            Mode::Exact | Mode::Exhaustive => Effort::Exact,
+            Mode::Exact | Mode::FloatExact | Mode::Exhaustive => Effort::Exact,
             Mode::Approximate(Approximation::Recall(recall)) => {
                 Effort::Approximate(Share::of_recall(recall))
             }
@@ -101,7 +105,20 @@ pub(crate) fn search_postings(
             accumulate::search(&windows, query, top, scratch);
             Ok(Proof::Exact)
         }
-        LayoutView::Blocks(blocks) => Ok(pruned::search(&blocks, query, top, scratch)),
+        LayoutView::Blocks(blocks, lists) => {
+            let most = lists.map(|_| posting_count(postings, query));
+            match pruned::search(&blocks, query, most, top, scratch) {
+                Outcome::Done(proof) => return Ok(proof),
+                Outcome::TooManyBlocks => {}
+            }
+            if let Some(lists) = lists {
+                // The threshold so far is one that k documents reach; they are met again.
+                let floor = top.threshold();
+                top.reset(top.k(), floor);
+                accumulate::search(&lists, query, top, scratch);
+            }
+            Ok(Proof::Exact)
+        }
     }
 }
 
@@ -117,13 +134,14 @@ impl SegmentQuery<'_> {
 const POSTINGS_PER_DOCUMENT: u64 = 1000;
 
 fn is_cheaper_one_by_one(postings: &Postings, query: &SegmentQuery<'_>, docs: &[DocId]) -> bool {
-    let counts = query
-        .query
-        .terms()
-        .iter()
-        .map(|&(term, _)| postings.posting_count(term));
-    let total: u64 = counts.map(u64::from).sum();
-    docs.len() as u64 * POSTINGS_PER_DOCUMENT <= total
+    docs.len() as u64 * POSTINGS_PER_DOCUMENT <= posting_count(postings, query)
+}
+
+/// Postings of all of the query's terms.
+fn posting_count(postings: &Postings, query: &SegmentQuery<'_>) -> u64 {
+    let terms = query.query.terms().iter();
+    let counts = terms.map(|&(term, _)| u64::from(postings.posting_count(term)));
+    counts.sum()
 }
 
 /// Scores the given documents from their whole vectors.

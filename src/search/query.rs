@@ -10,6 +10,14 @@ pub enum Mode {
     /// The same results as scoring every document, found faster. The default.
     #[default]
     Exact,
+    /// The same results, in the same order, as scoring every document with the encoder's own
+    /// weights, which the index must [keep](crate::Config::keep_weights).
+    ///
+    /// A score is the sum of the products of query and document weights, added in 64-bit floats by
+    /// rising term and rounded to 32 bits once; equal scores go by rising key. The other modes
+    /// rank by weights rounded to 255 steps, which seldom changes more than the last of ten
+    /// results.
+    FloatExact,
     /// Perhaps not all of the best, for less work.
     Approximate(Approximation),
     /// Every document, one by one: slow, simple, and what the others are tested against.

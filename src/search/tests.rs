@@ -143,6 +143,29 @@ fn queries() -> impl Strategy<Value = Query> {
         })
 }
 
+/// Keys and float scores by the definition.
+fn float_model(documents: &[&Document], query: &Query) -> Vec<(Vec<u8>, f32)> {
+    let filter = query.filter.as_ref();
+    let mut scored: Vec<(Vec<u8>, f32)> = documents
+        .iter()
+        .filter(|document| filter.is_none_or(|filter| filter.matches(document)))
+        .filter_map(|document| {
+            let products = query.vector.iter().filter_map(|(term, weight)| {
+                let own = document.vector.weight(term)?;
+                Some(f64::from(weight) * f64::from(own))
+            });
+            let products: Vec<f64> = products.collect();
+            let score = products.iter().sum::<f64>() as f32;
+            let key = document.key().as_bytes().to_vec();
+            (!products.is_empty()).then_some((key, score))
+        })
+        .filter(|(_, score)| query.least_score.is_none_or(|least| *score >= least))
+        .collect();
+    scored.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let page = scored.into_iter().skip(query.offset);
+    page.take(query.top).collect()
+}
+
 /// All fields that [`documents`] may give, so that every filter fits.
 fn typed() -> Document {
     Document::new("zzz typed", SparseVector::default())
@@ -183,6 +206,13 @@ proptest! {
                 prop_assert!(hits.proven_exact());
                 prop_assert_eq!(&found(&hits), &expected);
             }
+            let floats = query.clone().mode(Mode::FloatExact);
+            let expected = float_model(&left, query);
+            for searcher in [&several as &dyn Searcher, &one, &blocks] {
+                let hits = searcher.search_with(&floats, &mut scratch).unwrap();
+                prop_assert!(hits.proven_exact());
+                prop_assert_eq!(&found(&hits), &expected);
+            }
             if let Some(filter) = &query.filter {
                 let matching = several.collection().matching(filter).unwrap();
                 let count: usize = matching.iter().map(Vec::len).sum();
@@ -202,6 +232,7 @@ proptest! {
         for query in [
             Query::new(vector.clone()).top(1000).own_terms(own.clone()),
             Query::new(vector.clone()).top(1000).keep(2).rescore(1000),
+            Query::new(vector.clone()).top(1000).keep(3).mode(Mode::FloatExact),
         ] {
             for hit in &shared.search(&query).unwrap() {
                 let explanation = shared.explain(&query, hit.key()).unwrap();
@@ -330,6 +361,94 @@ fn odd_queries_have_an_answer() {
     assert!(nobody.search(&query()).unwrap().is_empty());
     let missing = nobody.explain(&query(), &DocKey::from("a"));
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn queries_of_any_magnitude_have_an_answer() {
+    let documents = [pair("a", 3.0), pair("b", 0.01), pair("c", 1e-30), typed()];
+    let shared = Shared::new(vec![live(&documents)]);
+    let blocks = Shared::new(vec![merged_in_blocks(&[live(&documents)])]);
+    let query = |weights: [f32; 2]| {
+        // The last term is one that no document has.
+        let pairs = [(1, weights[0]), (2, weights[1]), (77, weights[0])];
+        Query::new(SparseVector::new(pairs).unwrap())
+    };
+    for shared in [&shared, &blocks] {
+        for weights in [[1e-30, 1e-30], [1e30, 1e30], [1e30, 1e-30], [1e38, 1e38]] {
+            for mode in [Mode::Exact, Mode::FloatExact, Mode::Exhaustive] {
+                let hits = shared.search(&query(weights).mode(mode)).unwrap();
+                assert_eq!(keys(&hits), ["a", "b", "c"], "{weights:?}, {mode:?}");
+                assert!(hits.iter().all(|hit| hit.score() >= 0.0));
+                for hit in &hits {
+                    let query = query(weights).mode(mode);
+                    let explanation = shared.explain(&query, hit.key()).unwrap();
+                    assert_eq!(explanation.score, hit.score());
+                }
+            }
+        }
+        // A term whose weight rounds to nothing finds documents by floats only.
+        let rare = SparseVector::new([(2, 1e-30), (77, 1e30)]).unwrap();
+        let rare = Query::new(rare);
+        assert!(shared.search(&rare).unwrap().is_empty());
+        let hits = shared.search(&rare.mode(Mode::FloatExact)).unwrap();
+        assert_eq!(keys(&hits), ["a", "b", "c"]);
+        let unknown = Query::new(SparseVector::new([(77, 1.0)]).unwrap());
+        assert!(shared.search(&unknown).unwrap().is_empty());
+        assert!(
+            shared
+                .search(&unknown.mode(Mode::FloatExact))
+                .unwrap()
+                .is_empty()
+        );
+    }
+}
+
+#[test]
+fn float_order_is_that_of_the_weights_and_not_of_the_impacts() {
+    let mut state = 1_u64;
+    let mut random = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    let mut vector = |terms: u32, heaviest: f32| {
+        let pairs: std::collections::BTreeMap<u32, f32> = (0..terms)
+            .map(|_| {
+                let term = (random() * random() * 200.0) as u32;
+                (term, 0.001 + heaviest * random() * random() * random())
+            })
+            .collect();
+        SparseVector::new(pairs).unwrap()
+    };
+    // Weights over the limit (4) in one segment only.
+    let documents: Vec<Document> = (0..1500_u32)
+        .map(|at| {
+            Document::new(
+                format!("{at}"),
+                vector(40, if at < 700 { 4.0 } else { 5.0 }),
+            )
+        })
+        .collect();
+    let all: Vec<&Document> = documents.iter().collect();
+    let parts = [live(&documents[..700]), live(&documents[700..])];
+    let blocks = Shared::new(vec![merged_in_blocks(&parts)]);
+    let several = Shared::new(parts.to_vec());
+    let mut changed = 0;
+    for at in 0..30 {
+        let query = Query::new(vector(30, 3.0)).top([1, 10, 100][at % 3]);
+        let floats = query.clone().mode(Mode::FloatExact);
+        let expected = float_model(&all, &query);
+        for shared in [&several, &blocks] {
+            assert_eq!(found(&shared.search(&floats).unwrap()), expected);
+            let impacts = keys(&shared.search(&query).unwrap());
+            changed += usize::from(impacts != keys(&shared.search(&floats).unwrap()));
+        }
+    }
+    assert!(changed > 20, "{changed}");
+    let both = Query::new(vector(3, 1.0)).mode(Mode::FloatExact).rescore(5);
+    let refused = several.search(&both).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
 }
 
 #[test]

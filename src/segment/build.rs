@@ -22,6 +22,7 @@ use super::{
     postings,
     source::ImpactSource,
     stored::StoredWriter,
+    weights::{self, WEIGHTS},
 };
 use crate::{
     error::{Error, Result},
@@ -52,6 +53,10 @@ pub(super) trait Documents: ImpactSource {
     fn has_stored(&self) -> bool;
     fn full_vector(&self, doc: u32) -> Result<Option<SparseVector>>;
     fn has_full_vectors(&self) -> bool;
+    /// Replaces `into` by the encoder's own weights of a document, by rising term.
+    fn weights(&self, doc: u32, into: &mut Vec<f32>) -> Result<()>;
+    /// The most by which such a weight is above what its impact stands for, or more.
+    fn weight_over(&self) -> f32;
     /// Which of `terms`, the document's own vector, are its own.
     fn own(&self, doc: u32, terms: &[TermId]) -> Result<Own>;
     /// Whether some document may own less than all of its terms.
@@ -80,6 +85,10 @@ pub(super) fn build(
         scale: options.scale,
         posting_count: documents.posting_count()?,
         saturated_count: documents.saturated_count(),
+        weight_over: match options.keeps_weights {
+            true => documents.weight_over(),
+            false => 0.0,
+        },
     };
     file.section(INFO, &info.bytes())?;
     let arranged = Arranged::new(documents, options, progress)?;
@@ -90,6 +99,9 @@ pub(super) fn build(
     }
     if documents.has_full_vectors() {
         write_full_vectors(&arranged, &mut file, progress)?;
+    }
+    if options.keeps_weights {
+        write_weights(&arranged, &mut file, progress)?;
     }
     postings::write(&arranged, options.layout, &mut file, progress)?;
     let labels = documents.labels()?;
@@ -249,6 +261,26 @@ fn write_full_vectors(
         if let Some(vector) = arranged.documents.full_vector(arranged.source(place))? {
             full_vectors::write(&vector, &mut bytes);
         }
+        lists.push(&bytes, file)?;
+    }
+    lists.finish(file)
+}
+
+fn write_weights(
+    arranged: &Arranged<'_>,
+    file: &mut FileWriter,
+    progress: &mut Progress<'_>,
+) -> Result<()> {
+    let doc_count = arranged.doc_count();
+    let mut lists = ListsWriter::begin(WEIGHTS, file)?;
+    let (mut own, mut bytes) = (Vec::new(), Vec::new());
+    for place in 0..doc_count {
+        if u64::from(place) % STEP == 0 {
+            progress.step("writing weights", place.into(), doc_count.into())?;
+        }
+        let source = arranged.source(place);
+        arranged.documents.weights(source, &mut own)?;
+        weights::write(&own, &mut bytes);
         lists.push(&bytes, file)?;
     }
     lists.finish(file)

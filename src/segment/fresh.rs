@@ -10,6 +10,7 @@ use super::{
     part::index,
     schema::Schema,
     source::ImpactSource,
+    weights,
 };
 use crate::{
     error::Result,
@@ -98,6 +99,17 @@ impl<D: Borrow<Document> + Sync> Documents for Fresh<'_, D> {
 
     fn full_vector(&self, doc: u32) -> Result<Option<SparseVector>> {
         Ok(self.document(doc).full_vector.clone())
+    }
+
+    fn weights(&self, doc: u32, into: &mut Vec<f32>) -> Result<()> {
+        into.clear();
+        into.extend_from_slice(self.document(doc).vector.weights());
+        Ok(())
+    }
+
+    fn weight_over(&self) -> f32 {
+        let all = self.iter().flat_map(|document| document.vector.weights());
+        weights::most_over(all, self.scale)
     }
 
     fn has_full_vectors(&self) -> bool {

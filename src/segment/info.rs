@@ -17,6 +17,8 @@ pub(super) struct Info {
     pub(super) scale: Scale,
     pub(super) posting_count: u64,
     pub(super) saturated_count: u64,
+    /// The most by which a weight that is kept is above what its impact stands for.
+    pub(super) weight_over: f32,
 }
 
 impl Info {
@@ -34,9 +36,9 @@ impl Info {
         };
         let limit = reader.f32("weight limit")?;
         let scale = Scale::new(limit).map_err(|error| reader.corrupt("a weight limit", error))?;
-        let reserved = reader.u32("reserved")?;
-        if reserved != 0 {
-            return Err(reader.corrupt("zero", reserved));
+        let weight_over = reader.f32("weight over its impact")?;
+        if !(weight_over.is_finite() && weight_over >= 0.0) {
+            return Err(reader.corrupt("a finite number from zero on", weight_over));
         }
         let info = Info {
             doc_count,
@@ -44,6 +46,7 @@ impl Info {
             scale,
             posting_count: reader.u64("posting count")?,
             saturated_count: reader.u64("saturated count")?,
+            weight_over,
         };
         if reader.array::<RESERVED_LEN>("reserved")? != &[0; RESERVED_LEN] {
             return Err(reader.corrupt("zero bytes", "others"));
@@ -60,7 +63,7 @@ impl Info {
         let mut bytes = self.doc_count.to_le_bytes().to_vec();
         bytes.extend_from_slice(&statistics.to_le_bytes());
         bytes.extend_from_slice(&self.scale.limit().to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.weight_over.to_le_bytes());
         bytes.extend_from_slice(&self.posting_count.to_le_bytes());
         bytes.extend_from_slice(&self.saturated_count.to_le_bytes());
         bytes.extend_from_slice(&[0; RESERVED_LEN]);

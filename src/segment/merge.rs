@@ -159,6 +159,17 @@ impl Documents for Merged<'_> {
         }
     }
 
+    fn weights(&self, doc: u32, into: &mut Vec<f32>) -> Result<()> {
+        let (segment, inside) = self.at(doc);
+        segment.stored_weights(inside, into)
+    }
+
+    fn weight_over(&self) -> f32 {
+        self.segments()
+            .map(Segment::weight_over)
+            .fold(0.0, f32::max)
+    }
+
     fn has_full_vectors(&self) -> bool {
         self.segments()
             .any(|segment| segment.full_vectors().is_some())

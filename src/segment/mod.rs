@@ -27,6 +27,7 @@ mod schema;
 pub(crate) mod source;
 mod stored;
 mod view;
+mod weights;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -14,6 +14,8 @@ pub(crate) struct SegmentOptions {
     pub(crate) partition: Option<String>,
     /// Whether to keep what [`Statistics`](crate::Statistics) are made of.
     pub(crate) statistics: StatisticsKept,
+    /// Whether to keep the encoder's own weights beside the impacts.
+    pub(crate) keeps_weights: bool,
     /// Threads that may work, the caller's own included.
     pub(crate) threads: usize,
     /// Effort of zstd on stored texts: 1 to 19.
@@ -28,6 +30,7 @@ impl SegmentOptions {
             order: Order::Given,
             partition: None,
             statistics: StatisticsKept::None,
+            keeps_weights: false,
             threads: 1,
             compression_level: 3,
         }

@@ -52,6 +52,7 @@ pub(crate) fn scale() -> Scale {
 pub(crate) fn options() -> SegmentOptions {
     SegmentOptions {
         statistics: StatisticsKept::OwnTerms,
+        keeps_weights: true,
         ..SegmentOptions::new(scale())
     }
 }

@@ -34,6 +34,9 @@ fn check(segment: &Segment, documents: &[&Document]) -> Result<(), TestCaseError
             let expected = document.full_vector.as_ref().map(|full| query.dot(full));
             prop_assert_eq!(segment.full_dot(doc, query).unwrap(), expected);
         }
+        let mut weights = Vec::new();
+        segment.weights(doc, vector.len(), &mut weights).unwrap();
+        prop_assert_eq!(&weights[..], document.vector.weights());
         let mut own = Vec::new();
         segment.own_terms(doc, &mut own).unwrap();
         prop_assert_eq!(own, own_terms(document));
@@ -325,7 +328,7 @@ fn damage_under_valid_checksums_is_harmless_and_its_structure_is_found() {
         let share = undetected as f64 / (2 * len.div_ceil(stride)) as f64;
         let most = match id.name {
             "keys" | "labels" | "full vectors" | "segment info" => 0.9,
-            "fields" | "stored blocks" => 0.5,
+            "fields" | "stored blocks" | "exact weights" => 0.5,
             _ => 0.02,
         };
         assert!(share <= most, "{}: {share} undetected", id.name);

@@ -15,9 +15,10 @@ use super::{
     postings::Postings,
     schema::Schema,
     stored::{self, Record, Stored},
+    weights::{self, WEIGHTS},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     format::{FileIdentity, FileKind, FileView, IndexId, SectionId},
     id::{DocId, TermId},
     quantize::{ImpactVector, Scale},
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Every section of a segment but those of its postings.
-pub(super) const SECTIONS: [SectionId; 13] = [
+pub(super) const SECTIONS: [SectionId; 15] = [
     INFO,
     keys::KEYS,
     keys::GROUPS,
@@ -36,6 +37,8 @@ pub(super) const SECTIONS: [SectionId; 13] = [
     stored::INDEX,
     FULL_VECTORS[0],
     FULL_VECTORS[1],
+    WEIGHTS[0],
+    WEIGHTS[1],
     LABELS,
     COUNTS,
     MASKS[0],
@@ -51,6 +54,7 @@ pub(crate) struct Segment {
     fields: Fields,
     stored: Option<Stored>,
     full_vectors: Option<Lists>,
+    weights: Option<Lists>,
     labels: Option<Labels>,
     own_terms: Option<OwnTerms>,
     postings: Postings,
@@ -79,6 +83,7 @@ impl Segment {
             fields: Fields::open(&file, doc_count)?,
             stored: Stored::open(&file, doc_count)?,
             full_vectors: Lists::open(&file, FULL_VECTORS, doc_count)?,
+            weights: Lists::open(&file, WEIGHTS, doc_count)?,
             labels: Labels::open(&file)?,
             own_terms: OwnTerms::open(&file, doc_count)?,
             postings: Postings::open(&file, doc_count)?,
@@ -193,6 +198,28 @@ impl Segment {
         }
     }
 
+    /// The most by which such a weight is above what its impact stands for.
+    pub(crate) fn weight_over(&self) -> f32 {
+        self.info.weight_over
+    }
+
+    /// Replaces `into` by the encoder's own weights of a document, which has `len` terms, by
+    /// rising term.
+    pub(crate) fn weights(&self, doc: DocId, len: usize, into: &mut Vec<f32>) -> Result<()> {
+        match &self.weights {
+            Some(lists) => weights::read(lists, doc, len, into),
+            None => Err(no_weights()),
+        }
+    }
+
+    /// [`Segment::weights`], of as many terms as there are weights.
+    pub(super) fn stored_weights(&self, doc: DocId, into: &mut Vec<f32>) -> Result<()> {
+        match &self.weights {
+            Some(lists) => weights::read(lists, doc, lists.bytes(doc)?.len() / 4, into),
+            None => Err(no_weights()),
+        }
+    }
+
     /// What a term means, if the segment knows.
     pub(crate) fn label(&self, term: TermId) -> Result<Option<&str>> {
         match &self.labels {
@@ -255,6 +282,9 @@ impl Segment {
         if let Some(lists) = &self.full_vectors {
             lists.verify(self.doc_count())?;
         }
+        if let Some(lists) = &self.weights {
+            lists.verify(self.doc_count())?;
+        }
         if let Some(labels) = &self.labels {
             labels.verify()?;
         }
@@ -266,10 +296,15 @@ impl Segment {
         let mut vector = ImpactVector::default();
         let mut counted: BTreeMap<TermId, u32> = BTreeMap::new();
         let mut postings = 0;
+        let mut own_weights = Vec::new();
         for doc in (0..self.doc_count()).map(DocId) {
             self.full_vector(doc)?;
             self.postings.read(doc, &mut vector)?;
             postings += vector.len() as u64;
+            if let Some(lists) = &self.weights {
+                weights::read(lists, doc, vector.len(), &mut own_weights)?;
+                self.verify_weights(&vector, &own_weights)?;
+            }
             if self.own_terms.is_some() {
                 let own = self.own(doc, vector.len())?;
                 for (at, term) in vector.terms.iter().enumerate() {
@@ -289,4 +324,30 @@ impl Segment {
             None => Ok(()),
         }
     }
+
+    /// Impacts that stand for the weights, within the bound that the head states.
+    fn verify_weights(&self, vector: &ImpactVector, own: &[f32]) -> Result<()> {
+        let scale = self.scale();
+        let mut pairs = vector.impacts.iter().zip(own);
+        if let Some((impact, weight)) = pairs.find(|(i, w)| scale.impact(**w) != **i) {
+            let origin = self.file.origin(WEIGHTS[0]);
+            let expected = format_args!("a weight of impact {impact}");
+            return Err(origin.corrupt(0, expected, weight));
+        }
+        let over = weights::most_over(own.iter(), scale);
+        if over > self.info.weight_over {
+            let origin = self.file.origin(INFO);
+            let expected = format_args!("at least {over}");
+            return Err(origin.corrupt(12, expected, self.info.weight_over));
+        }
+        Ok(())
+    }
+}
+
+/// What a segment without weights is asked for.
+fn no_weights() -> Error {
+    Error::unsupported(
+        "float-exact search without the encoder's own weights",
+        "create the index with `Config::keep_weights` and add the documents again",
+    )
 }

@@ -24,6 +24,11 @@ impl Avx2 {
         unsafe { at_least(sums, least) }
     }
 
+    pub(super) fn present(self, line: &Line) -> [u64; 2] {
+        // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has AVX2.
+        unsafe { present(line) }
+    }
+
     pub(super) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has AVX2.
         unsafe { add_masked(terms, lanes) }
@@ -107,6 +112,22 @@ fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
         *found = u64::from(_mm256_movemask_epi8(packed).cast_unsigned());
     }
     [found[0] | found[1] << 32, found[2] | found[3] << 32]
+}
+
+#[target_feature(enable = "avx2")]
+fn present(line: &Line) -> [u64; 2] {
+    let quarters = [0x000F_i16, 0x00F0, 0x0F00, 0xF000_u16.cast_signed()];
+    let [a, b, c, d] = quarters.map(|quarter| {
+        let quarter = _mm256_set1_epi16(quarter);
+        let [low, high] = [0, 1].map(|half| {
+            let cells = _mm256_and_si256(load(&line.as_chunks::<32>().0[half]), quarter);
+            _mm256_cmpeq_epi16(cells, _mm256_setzero_si256())
+        });
+        // As in `at_least`; here the bits say which cells are absent.
+        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high));
+        u64::from(!_mm256_movemask_epi8(packed).cast_unsigned())
+    });
+    [a | b << 32, c | d << 32]
 }
 
 #[target_feature(enable = "avx2")]

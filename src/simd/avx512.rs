@@ -28,6 +28,11 @@ impl Avx512 {
         unsafe { at_least(sums, least) }
     }
 
+    pub(super) fn present(self, line: &Line) -> [u64; 2] {
+        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
+        unsafe { present(line) }
+    }
+
     pub(super) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
         unsafe { add_masked(terms, lanes) }
@@ -82,6 +87,15 @@ fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
         *found = u64::from(_mm512_cmpge_epu16_mask(load_sums(sums), least));
     }
     [found[0] | found[1] << 32, found[2] | found[3] << 32]
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
+fn present(line: &Line) -> [u64; 2] {
+    let cells = load(line);
+    let quarters = [0x000F_i16, 0x00F0, 0x0F00, 0xF000_u16.cast_signed()];
+    let [a, b, c, d] = quarters
+        .map(|quarter| u64::from(_mm512_test_epi16_mask(cells, _mm512_set1_epi16(quarter))));
+    [a | b << 32, c | d << 32]
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]

@@ -149,6 +149,19 @@ impl Level {
         }
     }
 
+    /// The cells of a line that are not 0: bit `c % 64` of word `c / 64`.
+    pub(crate) fn present(self, line: &Line) -> [u64; 2] {
+        match self {
+            Level::Scalar => scalar::present(line),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(avx2) => avx2.present(line),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(avx512) => avx512.present(line),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(_) => scalar::present(line),
+        }
+    }
+
     /// Adds `weight * impact` of four terms to the lanes that have them; returns the largest lane.
     pub(crate) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         match self {

@@ -38,6 +38,19 @@ pub(super) fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
     found
 }
 
+pub(super) fn present(line: &Line) -> [u64; 2] {
+    let words = line.as_chunks::<2>().0;
+    let mut found = [0_u64; 2];
+    for (at, &word) in words.iter().enumerate() {
+        let word = u16::from_le_bytes(word);
+        for quarter in 0..4 {
+            let bit = u64::from(word >> (quarter * 4) & 0xF != 0);
+            found[quarter / 2] |= bit << (quarter % 2 * 32 + at);
+        }
+    }
+    found
+}
+
 pub(super) fn add_masked(terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
     for term in terms {
         let (mut mask, mut impacts) = (term.mask, term.impacts);

@@ -94,6 +94,28 @@ fn cells_compare_alike() {
 }
 
 #[test]
+fn present_cells_are_found_alike() {
+    let mut random = Random(4);
+    for cell in 0..LINE_CELLS {
+        let mut line: Line = [0; LINE_LEN];
+        line[cell % 32 * 2 + cell / 64] = 1 << (cell / 32 % 2 * 4);
+        let mut want = [0; 2];
+        want[cell / 64] = 1 << (cell % 64);
+        assert_eq!(scalar::present(&line), want, "cell {cell}");
+        let mixed: Line = std::array::from_fn(|at| match at % 3 {
+            0 => line[at],
+            _ => (random.next() & random.next()).to_le_bytes()[0],
+        });
+        for line in [line, mixed, [0; LINE_LEN], [0xFF; LINE_LEN]] {
+            let want = scalar::present(&line);
+            for level in levels() {
+                assert_eq!(level.present(&line), want, "{level:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn masked_terms_add_up_alike() {
     let mut random = Random(3);
     for mask in 0..=255 {

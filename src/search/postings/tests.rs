@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-const LAYOUTS: [Layout; 2] = [Layout::Windows, Layout::Blocks];
+const LAYOUTS: [Layout; 3] = [Layout::Windows, Layout::Blocks, Layout::BlocksAndLists];
 
 /// The meaning of a search: score every document, sort, cut.
 fn exhaustive(
@@ -158,6 +158,64 @@ fn every_instruction_set_gives_the_same() {
                 effort: Effort::Exact,
             };
             check_query(&docs, &postings, &query, &mut scratch);
+        }
+    }
+}
+
+#[test]
+fn flat_queries_leave_every_block_and_are_as_exact() {
+    // No topics: every block has some of every term.
+    let mut random = Random(21);
+    let docs: Vec<_> = (0..6000)
+        .map(|_| {
+            let pairs =
+                (0..30).map(|_| (random.below(120), 90 + random.below(20).to_le_bytes()[0]));
+            vector(pairs.collect::<Vec<_>>())
+        })
+        .collect();
+    let ranks = ranks(&docs, &mut random);
+    let flat = (0..100).map(|term| (term, 1.0 + (term % 5) as f32 / 100.0));
+    let flat = crate::sparse::SparseVector::new(flat).unwrap();
+    let flat = QuantizedQuery::new(&flat).unwrap();
+    let sets = doc_sets(&docs, &mut random);
+    for layout in LAYOUTS {
+        let postings = postings(&docs, layout);
+        for set in crate::simd::InstructionSet::available() {
+            let mut scratch = Scratch::with_instruction_set(set).unwrap();
+            for allowed in &sets[..4] {
+                let query = SegmentQuery {
+                    query: &flat,
+                    allowed,
+                    ranks: &ranks,
+                    effort: Effort::Exact,
+                };
+                for k in [10, 1000] {
+                    let mut top = TopK::new(k, 0);
+                    search_postings(&postings, &query, &mut top, &mut scratch).unwrap();
+                    let expected = exhaustive(&docs, &query, k, 0);
+                    assert_eq!(
+                        found(top.into_sorted()),
+                        expected,
+                        "{layout:?}, {set:?}, {k}"
+                    );
+                }
+            }
+        }
+        if let LayoutView::Blocks(blocks, lists) = postings.layout() {
+            let query = SegmentQuery {
+                query: &flat,
+                allowed: &DocSet::All,
+                ranks: &ranks,
+                effort: Effort::Exact,
+            };
+            assert_eq!(lists.is_some(), layout == Layout::BlocksAndLists);
+            let mut outcome = |most| {
+                let mut top = TopK::new(10, 0);
+                pruned::search(&blocks, &query, most, &mut top, &mut Scratch::new())
+            };
+            assert_eq!(outcome(Some(1)), Outcome::TooManyBlocks);
+            assert_eq!(outcome(Some(u64::MAX)), Outcome::Done(Proof::Exact));
+            assert_eq!(outcome(None), Outcome::Done(Proof::Exact));
         }
     }
 }

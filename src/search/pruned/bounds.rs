@@ -59,13 +59,13 @@ pub(super) fn add_up(
 
 fn add_list(list: SparseList<'_>, bound: impl Fn(u8) -> u16, cells: &mut [u16]) {
     let mut block = 0_usize;
-    for (distance, &impact) in list.distances.iter().zip(list.impacts) {
-        block += usize::from(u16::from_le_bytes(*distance));
+    list.visit(|distance, impact| {
+        block += distance as usize;
         // Lists of a damaged file may lead outside; they are wrong anyway.
         if let Some(cell) = cells.get_mut(block) {
             *cell = cell.saturating_add(bound(impact));
         }
-    }
+    });
 }
 
 /// Forgets the blocks that hold no allowed document.

@@ -4,7 +4,8 @@
 //! 2. *Bounds*: add up the bounds of every block, tile by tile so that sums stay in the first-level
 //!    cache; note the largest of every line of 128 blocks.
 //! 3. *Seed*: score the best block of the best lines, which gives a threshold near the final one.
-//! 4. *Visit*: score the blocks whose bound reaches the threshold, best first, until none is left.
+//! 4. *Visit*: score the blocks whose bound reaches the threshold, best first, until none is left;
+//!    or in their order, where there are very many.
 //!
 //! Why this is exact: a block's sum is at least the scaled score of each of its documents (codes,
 //! units and products are all rounded up, the threshold down), so a block left out holds only
@@ -12,6 +13,7 @@
 
 mod bounds;
 mod plan;
+mod scan;
 mod score;
 
 use self::{plan::Plan, score::Scorer};
@@ -36,6 +38,7 @@ pub(super) struct Memory {
     most: Vec<u16>,
     /// Blocks to visit: bound in the upper half, block in the lower.
     candidates: Vec<u64>,
+    present: scan::Present,
 }
 
 /// Blocks that are scored for a threshold before any is left out, for k = 10 and below; 16 and 64
@@ -46,49 +49,82 @@ const SEEDS: usize = 16;
 /// then every block is a candidate.
 const RESULTS_PER_SEED: usize = 4;
 
-/// Blocks of a small set of allowed documents up to which their bounds are added up one by one.
-const FEW_BLOCKS: usize = 512;
+/// One block of a small set of allowed documents for so many lines: up to there looking up all
+/// terms of the blocks costs less than adding up the bounds of all blocks.
+const LINES_PER_FEW: usize = 3;
 
+/// Candidates a line from which they are scored in their order instead of best first.
+const SCANNED_PER_LINE: usize = 8;
+
+/// What came of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done(Proof),
+    /// So many blocks are left that accumulation costs less. What was scored is in the results.
+    TooManyBlocks,
+}
+
+/// Postings that are accumulated in the time in which one candidate is scored, or found to be
+/// ruled out by then.
+const POSTINGS_PER_BLOCK: u64 = 300;
+
+/// Gives up where scoring what is left costs more than accumulating `most` postings, if they are
+/// given.
 pub(super) fn search(
     view: &BlocksView<'_>,
     query: &SegmentQuery<'_>,
+    most_postings: Option<u64>,
     top: &mut TopK,
     scratch: &mut Scratch,
-) -> Proof {
+) -> Outcome {
     let level = scratch.level();
     let Memory {
         terms,
         sums,
         most,
         candidates,
+        present,
     } = &mut scratch.pruned;
     let Some(plan) = Plan::new(view, query, terms) else {
-        return Proof::Exact;
+        return Outcome::Done(Proof::Exact);
     };
     let scorer = Scorer::new(view, query, &plan, level);
     candidates.clear();
     if let DocSet::Few(docs) = query.allowed
-        && docs.len() <= FEW_BLOCKS
+        && docs.len() <= view.line_count() / LINES_PER_FEW
     {
-        let cut = plan.cut(top.threshold());
         let blocks = docs.chunk_by(|a, b| a.0 / BLOCK_LEN == b.0 / BLOCK_LEN);
-        for block in blocks.map(|docs| docs[0].0 / BLOCK_LEN) {
-            let bound = plan.bound(view, block);
-            if block < view.block_count() && bound >= cut {
-                candidates.push(u64::from(bound) << 32 | u64::from(block));
-            }
-        }
-    } else {
-        bounds::add_up(view, &plan, query.allowed, level, sums, most);
-        let seeds = SEEDS + top.k() / RESULTS_PER_SEED;
-        if seeds <= most.len() / 2 {
-            seed(&scorer, seeds, sums, most, candidates, top);
-        }
-        collect(&plan, level, sums, most, candidates, top);
-        thin_out(&scorer, seeds, candidates, top);
+        let blocks = blocks.map(|docs| docs[0].0 / BLOCK_LEN);
+        scorer.score_whole(blocks.filter(|&block| block < view.block_count()), top);
+        return Outcome::Done(Proof::Exact);
+    }
+    let is_too_much = |blocks: usize| {
+        let postings = (blocks as u64).saturating_mul(POSTINGS_PER_BLOCK);
+        query.effort == Effort::Exact && most_postings.is_some_and(|most| postings > most)
+    };
+    // So many seeds, and at least as many blocks after them, unless the caller has a threshold.
+    if top.threshold() <= 1 && is_too_much(top.k() / RESULTS_PER_SEED * 2) {
+        return Outcome::TooManyBlocks;
+    }
+    bounds::add_up(view, &plan, query.allowed, level, sums, most);
+    let seeds = SEEDS + top.k() / RESULTS_PER_SEED;
+    if seeds <= most.len() / 2 {
+        seed(&scorer, seeds, sums, most, candidates, top);
+    }
+    collect(&plan, level, sums, most, candidates, top);
+    let is_stubborn = thin_out(&scorer, seeds, candidates, top);
+    if is_too_much(candidates.len()) {
+        return Outcome::TooManyBlocks;
+    }
+    if query.effort == Effort::Exact
+        && is_stubborn
+        && candidates.len() / SCANNED_PER_LINE > most.len()
+    {
+        scan::visit(view, &scorer, level, candidates, present, top);
+        return Outcome::Done(Proof::Exact);
     }
     candidates.sort_unstable_by(|a, b| b.cmp(a));
-    scorer.visit(candidates, query.effort, top)
+    Outcome::Done(scorer.visit(candidates, query.effort, top))
 }
 
 /// Scores the best block of the best lines and strikes them off the sums.
@@ -152,19 +188,26 @@ fn collect(
 }
 
 /// Where seeds left many candidates (or there were too few lines to seed from), scores the best of
-/// them and drops those that the new threshold rules out, which is cheaper than sorting them all.
-fn thin_out(scorer: &Scorer<'_>, seeds: usize, candidates: &mut Vec<u64>, top: &mut TopK) {
-    if candidates.len() / 4 <= seeds {
-        return;
+/// them and drops those that the new threshold rules out, which is cheaper than sorting them all;
+/// as often as that rules out many. Says whether in the end it did not.
+fn thin_out(scorer: &Scorer<'_>, seeds: usize, candidates: &mut Vec<u64>, top: &mut TopK) -> bool {
+    let mut count = seeds;
+    while candidates.len() / 4 > count {
+        candidates.select_nth_unstable_by(count, |a, b| b.cmp(a));
+        if let Some(best) = candidates.get_mut(..count) {
+            best.sort_unstable_by(|a, b| b.cmp(a));
+            scorer.visit(best, Effort::Exact, top);
+        }
+        let cut = scorer.cut(top.threshold());
+        candidates.drain(..count);
+        let before = candidates.len();
+        candidates.retain(|&candidate| halves(candidate).0 >= cut);
+        if candidates.len() > before / 8 * 7 {
+            return true;
+        }
+        count *= 2;
     }
-    candidates.select_nth_unstable_by(seeds, |a, b| b.cmp(a));
-    if let Some(best) = candidates.get_mut(..seeds) {
-        best.sort_unstable_by(|a, b| b.cmp(a));
-        scorer.visit(best, Effort::Exact, top);
-    }
-    let cut = scorer.cut(top.threshold());
-    candidates.drain(..seeds);
-    candidates.retain(|&candidate| halves(candidate).0 >= cut);
+    false
 }
 
 fn halves(both: u64) -> (u32, u32) {

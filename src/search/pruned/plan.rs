@@ -110,13 +110,4 @@ impl<'a> Plan<'a> {
         let bound = (score * self.scale).div_ceil(1 << SCALE_BITS);
         u16::try_from(bound).unwrap_or(u16::MAX)
     }
-
-    /// A bound of one block, from its cells; sparse terms count as present.
-    pub(super) fn bound(&self, view: &BlocksView<'_>, block: u32) -> u32 {
-        let bounds = self.terms.iter().map(|term| match term.is_dense {
-            true => term.unit * view.cell(term.number, block),
-            false => term.unit,
-        });
-        bounds.sum()
-    }
 }

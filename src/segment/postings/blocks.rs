@@ -7,7 +7,10 @@
 
 use std::ops::Range;
 
-use super::HEAD_LEN;
+use super::{
+    HEAD, HEAD_LEN,
+    windows::{self, WindowsView},
+};
 use crate::{
     bytes::Reader,
     codec::block::{Block, PADDING},
@@ -41,8 +44,11 @@ const _: () = assert!(BLOCK_LEN as usize == LANES);
 pub(crate) const LINE_BLOCKS: u32 = 128;
 const _: () = assert!(LINE_BLOCKS as usize == LINE_CELLS);
 
-/// Bytes of an entry of a sparse list.
-pub(super) const SPARSE_LEN: usize = 3;
+/// Bytes of an entry of a sparse list with narrow distances, and with wide ones.
+pub(super) const NARROW_LEN: usize = 2;
+pub(super) const WIDE_LEN: usize = 3;
+/// Set beside the largest impact of a term whose list has narrow distances.
+const NARROW: u32 = 1 << 8;
 /// The largest code of a dense bound.
 pub(crate) const CODE_MAX: u32 = 15;
 
@@ -58,6 +64,7 @@ pub(crate) struct Blocks {
     view: FileView,
     doc_count: u32,
     dense_count: usize,
+    has_lists: bool,
 }
 
 impl Blocks {
@@ -68,7 +75,9 @@ impl Blocks {
         if block_len != BLOCK_LEN {
             return Err(head.corrupt(format_args!("blocks of {BLOCK_LEN}"), block_len));
         }
-        if head.bytes(HEAD_LEN - 20, "reserved")? != [0; HEAD_LEN - 20] {
+        let list_count = head.u32("list count")?;
+        let posting_count = head.u32("posting count")?;
+        if head.bytes(HEAD_LEN - 28, "reserved")? != [0; HEAD_LEN - 28] {
             return Err(head.corrupt("zeros", "something else"));
         }
         if dense_count > term_count {
@@ -80,10 +89,17 @@ impl Blocks {
         let lines = u64::from(line_count(doc_count));
         check_len(view, ROWS, lines * u64::from(dense_count) * LINE_LEN as u64)?;
         check_starts(view, doc_count.div_ceil(BLOCK_LEN))?;
+        let has_lists = list_count > 0 || view.has(windows::TERMS);
+        if has_lists {
+            windows::check(view, term_count, list_count, posting_count, doc_count)?;
+        } else if posting_count > 0 {
+            return Err(view.origin(HEAD).corrupt(24, 0, posting_count));
+        }
         Ok(Blocks {
             view: view.clone(),
             doc_count,
             dense_count: dense_count as usize,
+            has_lists,
         })
     }
 
@@ -102,6 +118,12 @@ impl Blocks {
             doc_count: self.doc_count,
             dense_count: self.dense_count,
         }
+    }
+
+    /// The lists by term, where the segment has them.
+    pub(super) fn lists(&self) -> Option<WindowsView<'_>> {
+        self.has_lists
+            .then(|| WindowsView::new(&self.view, self.doc_count))
     }
 
     /// The file, for checks and errors.
@@ -180,18 +202,19 @@ fn check_numbers(view: &FileView, terms: u32, dense: u32, doc_count: u32) -> Res
         let record = Number::from_bytes(*reader.array("number")?);
         let count_fits = (1..=doc_count).contains(&record.posting_count);
         let end_fits = if number < dense {
-            record.sparse_end == 0
+            record.sparse_end == 0 && !record.is_narrow
         } else {
-            record.sparse_end > last_end
+            let len = record.sparse_end.saturating_sub(last_end) as usize;
+            len > 0 && len.is_multiple_of(record.entry_len())
         };
-        let end_fits = end_fits && u64::from(record.sparse_end) * SPARSE_LEN as u64 <= sparse_len;
+        let end_fits = end_fits && u64::from(record.sparse_end) <= sparse_len;
         if !count_fits || !end_fits || record.most == 0 {
             let expected = "counts, ends and impacts in range";
             return Err(reader.corrupt(expected, format_args!("{record:?}")));
         }
         last_end = record.sparse_end;
     }
-    check_len(view, SPARSE, u64::from(last_end) * SPARSE_LEN as u64)
+    check_len(view, SPARSE, u64::from(last_end))
 }
 
 fn check_starts(view: &FileView, block_count: u32) -> Result<()> {
@@ -218,10 +241,12 @@ pub(crate) struct Number {
     pub(crate) term: TermId,
     /// Documents that have it.
     pub(crate) posting_count: u32,
-    /// Entries of all sparse lists up to and with this one; 0 for dense terms.
+    /// Bytes of all sparse lists up to and with this one; 0 for dense terms.
     pub(crate) sparse_end: u32,
     /// Largest impact.
     pub(crate) most: u8,
+    /// Whether the distances of its sparse list are bytes.
+    pub(crate) is_narrow: bool,
 }
 
 impl Number {
@@ -232,9 +257,14 @@ impl Number {
             term: TermId::from(word(0)),
             posting_count: word(1),
             sparse_end: word(2),
-            // A record with anything in the reserved bytes has no valid impact.
-            most: u8::try_from(word(3)).unwrap_or(0),
+            // A record with anything in the reserved bits has no valid impact.
+            most: u8::try_from(word(3) & !NARROW).unwrap_or(0),
+            is_narrow: word(3) & NARROW != 0,
         }
+    }
+
+    fn entry_len(self) -> usize {
+        if self.is_narrow { NARROW_LEN } else { WIDE_LEN }
     }
 
     pub(super) fn to_bytes(self) -> [u8; 16] {
@@ -243,7 +273,7 @@ impl Number {
             self.term.get(),
             self.posting_count,
             self.sparse_end,
-            u32::from(self.most),
+            u32::from(self.most) | if self.is_narrow { NARROW } else { 0 },
         ];
         for (place, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
             *place = word.to_le_bytes();
@@ -264,8 +294,54 @@ pub(crate) enum Bounds<'a> {
 /// for the first), and its largest impact; 0 where the distance alone was too large.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SparseList<'a> {
-    pub(crate) distances: &'a [[u8; 2]],
+    pub(crate) distances: Distances<'a>,
     pub(crate) impacts: &'a [u8],
+}
+
+/// Distances of a sparse list, in the width that makes the list shorter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Distances<'a> {
+    Narrow(&'a [u8]),
+    Wide(&'a [[u8; 2]]),
+}
+
+impl Distances<'_> {
+    pub(super) fn get(&self, at: usize) -> Option<u32> {
+        match self {
+            Distances::Narrow(distances) => distances.get(at).map(|&d| u32::from(d)),
+            Distances::Wide(distances) => {
+                let distance = distances.get(at);
+                distance.map(|&d| u32::from(u16::from_le_bytes(d)))
+            }
+        }
+    }
+
+    /// The largest distance, with which an entry without an impact moves on.
+    pub(super) fn most(&self) -> u32 {
+        match self {
+            Distances::Narrow(_) => u32::from(u8::MAX),
+            Distances::Wide(_) => u32::from(u16::MAX),
+        }
+    }
+}
+
+impl SparseList<'_> {
+    /// Calls `visit` with the distance and the impact of each entry.
+    #[inline]
+    pub(crate) fn visit(&self, mut visit: impl FnMut(u32, u8)) {
+        match self.distances {
+            Distances::Narrow(distances) => {
+                for (&distance, &impact) in distances.iter().zip(self.impacts) {
+                    visit(u32::from(distance), impact);
+                }
+            }
+            Distances::Wide(distances) => {
+                for (&distance, &impact) in distances.iter().zip(self.impacts) {
+                    visit(u32::from(u16::from_le_bytes(distance)), impact);
+                }
+            }
+        }
+    }
 }
 
 /// The tables, borrowed for a search.
@@ -327,19 +403,25 @@ impl<'a> BlocksView<'a> {
             let row = self.rows.get(at * lines..(at + 1) * lines);
             return Bounds::Dense(row.unwrap_or_default());
         }
-        let end = |at: usize| {
-            self.numbers
-                .get(at)
-                .map_or(0, |&n| Number::from_bytes(n).sparse_end)
-        };
-        let start = at.checked_sub(1).map_or(0, end) as usize;
-        let len = (end(at) as usize).saturating_sub(start);
-        let bytes = self.sparse.get(start * SPARSE_LEN..).unwrap_or_default();
-        let bytes = bytes.get(..len * SPARSE_LEN).unwrap_or_default();
-        let (distances, impacts) = bytes.split_at(bytes.len() / SPARSE_LEN * 2);
-        Bounds::Sparse(SparseList {
-            distances: distances.as_chunks().0,
-            impacts,
+        let record = |at: usize| self.numbers.get(at).map(|&bytes| Number::from_bytes(bytes));
+        let before = at.checked_sub(1).and_then(record);
+        let start = before.map_or(0, |number| number.sparse_end as usize);
+        let (end, is_narrow) = record(at).map_or((0, false), |number| {
+            (number.sparse_end as usize, number.is_narrow)
+        });
+        let bytes = self.sparse.get(start..end).unwrap_or_default();
+        Bounds::Sparse(if is_narrow {
+            let (distances, impacts) = bytes.split_at(bytes.len() / NARROW_LEN);
+            SparseList {
+                distances: Distances::Narrow(distances),
+                impacts,
+            }
+        } else {
+            let (distances, impacts) = bytes.split_at(bytes.len() / WIDE_LEN * 2);
+            SparseList {
+                distances: Distances::Wide(distances.as_chunks().0),
+                impacts,
+            }
         })
     }
 
@@ -351,6 +433,14 @@ impl<'a> BlocksView<'a> {
         line.map_or(0, |line| {
             u32::from(nibble(line, block as usize % LINE_CELLS))
         })
+    }
+
+    /// The cells of a dense term for the 128 blocks of a line.
+    #[inline]
+    pub(crate) fn line(&self, number: u32, line: u32) -> Option<&'a Line> {
+        let lines = self.line_count();
+        let at = number as usize * lines + line as usize;
+        self.rows.get(at).filter(|_| (line as usize) < lines)
     }
 
     /// Asks for the line of [`BlocksView::cell`].
@@ -400,6 +490,6 @@ impl<'a> BlocksView<'a> {
 
 /// A cell of a line, as `simd::Line` has them.
 #[inline]
-fn nibble(line: &Line, cell: usize) -> u8 {
+pub(crate) fn nibble(line: &Line, cell: usize) -> u8 {
     line[cell % 32 * 2 + cell / 64] >> (cell / 32 % 2 * 4) & 0xF
 }

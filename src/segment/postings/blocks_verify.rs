@@ -6,8 +6,14 @@ use super::{
         BLOCK_LEN, BLOCKS, Blocks, BlocksView, Bounds, NUMBERS, Number, ROWS, SPARSE, STARTS,
         SparseList, TERMS, code,
     },
+    windows,
 };
-use crate::{codec::block::PADDING, error::Result, quantize::DOCUMENT_TERMS_MAX, simd::LANES};
+use crate::{
+    codec::block::PADDING,
+    error::Result,
+    quantize::{DOCUMENT_TERMS_MAX, ImpactVector},
+    simd::LANES,
+};
 
 /// What the blocks read so far say about a term.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +47,10 @@ pub(super) fn verify(blocks: &Blocks) -> Result<()> {
                 .origin(NUMBERS)
                 .corrupt(number as usize * 16, expected, found));
         }
+    }
+    if let Some(lists) = blocks.lists() {
+        let mut read = |doc, into: &mut ImpactVector| blocks.read(doc, into);
+        windows::verify_lists(file, &lists, &mut read)?;
     }
     let section = file.section(BLOCKS);
     if section.iter().rev().take(PADDING).any(|&byte| byte != 0) {
@@ -106,14 +116,14 @@ impl Seen {
     /// The next entry of the list that is not just a distance.
     fn next(&mut self, list: &SparseList<'_>) -> Option<(u32, u8)> {
         loop {
-            let distance = u16::from_le_bytes(*list.distances.get(self.entries)?);
+            let distance = list.distances.get(self.entries)?;
             let impact = *list.impacts.get(self.entries)?;
             self.entries += 1;
-            self.block = self.block.checked_add(u32::from(distance))?;
+            self.block = self.block.checked_add(distance)?;
             if impact != 0 {
                 return Some((self.block, impact));
             }
-            if distance != u16::MAX {
+            if distance != list.distances.most() {
                 return None;
             }
         }

@@ -1,14 +1,16 @@
 //! Writes the layout of blocks: one pass counts, one encodes.
 //!
-//! Memory is the bounds (about as large as they are in the file: 150 to 250 bytes a document of
+//! Memory without lists is the bounds (about as large as they are in the file: 150 to 250 bytes a document of
 //! 130 terms), 40 bytes per term, 8 per block.
 
 use super::{
     HEAD, HEAD_LEN,
     blocks::{
-        BLOCK_LEN, BLOCKS, LAYOUT, NUMBERS, Number, ROWS, SPARSE, STARTS, TERMS, code, line_count,
+        BLOCK_LEN, BLOCKS, LAYOUT, NARROW_LEN, NUMBERS, Number, ROWS, SPARSE, STARTS, TERMS,
+        WIDE_LEN, code, line_count,
     },
     term_map::TermMap,
+    windows_write,
 };
 use crate::{
     codec::block::{BlockBuilder, PADDING},
@@ -30,6 +32,7 @@ const STEP: u32 = 1024;
 
 pub(super) fn write(
     source: &dyn ImpactSource,
+    with_lists: bool,
     file: &mut FileWriter,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
@@ -46,9 +49,18 @@ pub(super) fn write(
         (0..).zip(&terms.list).map(|(n, t)| (t.term, n)).collect();
     by_term.sort_unstable();
     file.begin(TERMS)?;
-    for (term, number) in by_term {
+    for (term, number) in &by_term {
         file.write(&term.get().to_le_bytes())?;
         file.write(&number.to_le_bytes())?;
+    }
+    let (mut list_count, mut posting_count) = (0, 0);
+    if with_lists {
+        let count = |number: u32| terms.list[number as usize].posting_count;
+        let by_term = by_term.iter().map(|&(term, number)| (term, count(number)));
+        let by_term: Vec<_> = by_term.collect();
+        let most = windows_write::PASS_POSTINGS;
+        (list_count, posting_count) =
+            windows_write::write_lists(source, &by_term, file, progress, most)?;
     }
     let mut head = Vec::with_capacity(HEAD_LEN);
     let dense_count = u32::try_from(terms.dense_count).unwrap_or(u32::MAX);
@@ -58,6 +70,8 @@ pub(super) fn write(
         terms.count(),
         dense_count,
         BLOCK_LEN,
+        list_count,
+        posting_count,
     ];
     head.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
     head.resize(HEAD_LEN, 0);
@@ -227,29 +241,61 @@ impl BoundsBuilder {
     fn write(&self, terms: &Terms, file: &mut FileWriter) -> Result<()> {
         file.section(ROWS, &self.rows)?;
         file.begin(SPARSE)?;
-        for list in &self.sparse {
-            for distance in &list.distances {
-                file.write(&distance.to_le_bytes())?;
-            }
-            file.write(&list.impacts)?;
-        }
-        file.begin(NUMBERS)?;
-        let mut end = 0_u64;
+        let mut numbers = Vec::with_capacity(terms.list.len());
         for (at, term) in terms.list.iter().enumerate() {
-            if let Some(sparse) = at.checked_sub(terms.dense_count) {
-                end += self.sparse[sparse].impacts.len() as u64;
-            }
-            let sparse_end = u32::try_from(end).map_err(|_| {
-                Error::limit("sparse bounds of a segment", u64::from(u32::MAX), end)
-            })?;
-            let number = Number {
+            let mut number = Number {
                 term: term.term,
                 posting_count: term.posting_count,
-                sparse_end,
+                sparse_end: 0,
                 most: term.most,
+                is_narrow: false,
             };
+            if let Some(sparse) = at.checked_sub(terms.dense_count) {
+                number.is_narrow = self.sparse[sparse].write(file)?;
+                let end = file.section_len();
+                number.sparse_end = u32::try_from(end).map_err(|_| {
+                    Error::limit("bytes of sparse bounds", u64::from(u32::MAX), end)
+                })?;
+            }
+            numbers.push(number);
+        }
+        file.begin(NUMBERS)?;
+        for number in numbers {
             file.write(&number.to_bytes())?;
         }
         Ok(())
+    }
+}
+
+impl Sparse {
+    /// Writes the list in the shorter way, and says whether that has narrow distances.
+    fn write(&self, file: &mut FileWriter) -> Result<bool> {
+        let (mut distances, mut impacts) = (Vec::new(), Vec::new());
+        let mut distance = 0;
+        for (&step, &impact) in self.distances.iter().zip(&self.impacts) {
+            distance += u32::from(step);
+            if impact == 0 {
+                continue;
+            }
+            while distance > u32::from(u8::MAX) {
+                distances.push(u8::MAX);
+                impacts.push(0);
+                distance -= u32::from(u8::MAX);
+            }
+            distances.push(distance.to_le_bytes()[0]);
+            impacts.push(impact);
+            distance = 0;
+        }
+        let is_narrow = impacts.len() * NARROW_LEN < self.impacts.len() * WIDE_LEN;
+        if is_narrow {
+            file.write(&distances)?;
+            file.write(&impacts)?;
+        } else {
+            for distance in &self.distances {
+                file.write(&distance.to_le_bytes())?;
+            }
+            file.write(&self.impacts)?;
+        }
+        Ok(is_narrow)
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Layout {
     Windows,
     /// Blocks of similar documents with bounds: large, ordered segments.
     Blocks,
+    /// Blocks, and the lists of windows beside them, for queries that blocks do not suit.
+    BlocksAndLists,
 }
 
 /// Which layout, and the counts that all tables agree with. Written by both layouts.
@@ -51,7 +53,8 @@ pub(crate) fn write(
 ) -> Result<()> {
     match layout {
         Layout::Windows => windows_write::write(source, file, progress),
-        Layout::Blocks => blocks_write::write(source, file, progress),
+        Layout::Blocks => blocks_write::write(source, false, file, progress),
+        Layout::BlocksAndLists => blocks_write::write(source, true, file, progress),
     }
 }
 
@@ -138,7 +141,7 @@ impl Postings {
     pub(crate) fn layout(&self) -> LayoutView<'_> {
         match &*self.kind {
             Kind::Windows(windows) => LayoutView::Windows(windows.view()),
-            Kind::Blocks(blocks) => LayoutView::Blocks(blocks.view()),
+            Kind::Blocks(blocks) => LayoutView::Blocks(blocks.view(), blocks.lists()),
         }
     }
 }
@@ -147,7 +150,8 @@ impl Postings {
 #[derive(Debug)]
 pub(crate) enum LayoutView<'a> {
     Windows(windows::WindowsView<'a>),
-    Blocks(blocks::BlocksView<'a>),
+    /// And lists, where the segment has them.
+    Blocks(blocks::BlocksView<'a>, Option<windows::WindowsView<'a>>),
 }
 
 /// The two fields of a table record.

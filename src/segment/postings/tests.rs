@@ -2,7 +2,7 @@
 
 use super::{testing::*, *};
 
-const LAYOUTS: [Layout; 2] = [Layout::Windows, Layout::Blocks];
+const LAYOUTS: [Layout; 3] = [Layout::Windows, Layout::Blocks, Layout::BlocksAndLists];
 
 fn check(docs: &[ImpactVector]) {
     for layout in LAYOUTS {

@@ -48,14 +48,7 @@ impl Windows {
             return Err(head.corrupt("zeros", "something else"));
         }
         head.finish()?;
-        check_terms(view, term_count, list_count)?;
-        check_lists(view, list_count, posting_count, doc_count)?;
-        let expected = u64::from(posting_count) * POSTING_LEN as u64;
-        let found = view.required(POSTINGS)?.len() as u64;
-        if found != expected {
-            let origin = view.origin(POSTINGS);
-            return Err(origin.corrupt(0, format_args!("{expected} bytes"), found));
-        }
+        check(view, term_count, list_count, posting_count, doc_count)?;
         Vectors::check(view, doc_count)?;
         Ok(Windows {
             view: view.clone(),
@@ -72,33 +65,54 @@ impl Windows {
     }
 
     pub(super) fn view(&self) -> WindowsView<'_> {
-        WindowsView {
-            terms: self.view.section(TERMS).as_chunks().0,
-            lists: self.view.section(LISTS).as_chunks().0,
-            postings: self.view.section(POSTINGS),
-            doc_count: self.doc_count,
-        }
+        WindowsView::new(&self.view, self.doc_count)
     }
 
-    /// Walks all lists by rising term and takes each posting off the front of its document's
-    /// vector: both hold the same postings exactly when every vector ends up empty.
     pub(super) fn verify(&self) -> Result<()> {
-        for id in [HEAD, TERMS, LISTS, POSTINGS, super::vectors::STARTS] {
+        for id in [HEAD, super::vectors::STARTS, super::vectors::BYTES] {
             self.view.verify_section(id)?;
         }
-        self.view.verify_section(super::vectors::BYTES)?;
-        let view = self.view();
-        for window in 0..view.window_count() {
-            self.verify_window(&view, window)?;
-        }
-        Ok(())
+        let mut read = |doc, into: &mut ImpactVector| self.vectors().read(doc, into);
+        verify_lists(&self.view, &self.view(), &mut read)
     }
+}
 
-    fn verify_window(&self, view: &WindowsView<'_>, window: u32) -> Result<()> {
+/// Checks the tables of lists against one another and the documents.
+pub(super) fn check(
+    view: &FileView,
+    term_count: u32,
+    list_count: u32,
+    posting_count: u32,
+    doc_count: u32,
+) -> Result<()> {
+    check_terms(view, term_count, list_count)?;
+    check_lists(view, list_count, posting_count, doc_count)?;
+    let expected = u64::from(posting_count) * POSTING_LEN as u64;
+    let found = view.required(POSTINGS)?.len() as u64;
+    if found == expected {
+        return Ok(());
+    }
+    let origin = view.origin(POSTINGS);
+    Err(origin.corrupt(0, format_args!("{expected} bytes"), found))
+}
+
+type ReadVector<'r> = dyn FnMut(DocId, &mut ImpactVector) -> Result<()> + 'r;
+
+/// Walks all lists by rising term and takes each posting off the front of its document's vector:
+/// both hold the same postings exactly when every vector ends up empty.
+pub(super) fn verify_lists(
+    file: &FileView,
+    view: &WindowsView<'_>,
+    read: &mut ReadVector<'_>,
+) -> Result<()> {
+    for id in [TERMS, LISTS, POSTINGS] {
+        file.verify_section(id)?;
+    }
+    for window in 0..view.window_count() {
         let docs = view.documents(window);
         let mut vectors = vec![ImpactVector::default(); docs.len()];
         for (vector, doc) in vectors.iter_mut().zip(docs.clone()) {
-            self.vectors().read(DocId(doc), vector)?;
+            read(DocId(doc), vector)?;
         }
         let mut taken = vec![0_usize; docs.len()];
         for at in 0..view.terms.len() {
@@ -120,7 +134,7 @@ impl Windows {
                     let start = view.list_start(list) * POSTING_LEN;
                     let found = format!("place {place} with impact {impact}");
                     let expected = format_args!("postings of term {term} as vectors have them");
-                    return Err(self.view.origin(POSTINGS).corrupt(start, expected, found));
+                    return Err(file.origin(POSTINGS).corrupt(start, expected, found));
                 }
                 last = order;
                 taken[place] = next + 1;
@@ -128,13 +142,13 @@ impl Windows {
         }
         for (at, vector) in vectors.iter().enumerate() {
             if taken[at] != vector.len() {
-                let origin = self.view.origin(LISTS);
+                let origin = file.origin(LISTS);
                 let found = format!("{} of {}", taken[at], vector.len());
                 return Err(origin.corrupt(0, "every posting of a vector in a list", found));
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn check_terms(view: &FileView, term_count: u32, list_count: u32) -> Result<()> {
@@ -191,6 +205,15 @@ pub(crate) struct WindowsView<'a> {
 }
 
 impl<'a> WindowsView<'a> {
+    pub(super) fn new(view: &'a FileView, doc_count: u32) -> WindowsView<'a> {
+        WindowsView {
+            terms: view.section(TERMS).as_chunks().0,
+            lists: view.section(LISTS).as_chunks().0,
+            postings: view.section(POSTINGS),
+            doc_count,
+        }
+    }
+
     pub(crate) fn window_count(&self) -> u32 {
         self.doc_count.div_ceil(WINDOW_LEN)
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Postings that one pass sorts: 320 MB.
-const PASS_POSTINGS: u64 = 64 << 20;
+pub(super) const PASS_POSTINGS: u64 = 64 << 20;
 
 /// Documents between two calls of the progress callback.
 const STEP: u32 = 4096;
@@ -39,13 +39,38 @@ pub(super) fn write_with(
     pass_postings: u64,
 ) -> Result<()> {
     let terms = write_vectors(source, file, progress)?;
+    let (list_count, posting_count) = write_lists(source, &terms, file, progress, pass_postings)?;
+    let mut head = Vec::with_capacity(HEAD_LEN);
+    let term_count = u32::try_from(terms.len()).unwrap_or(u32::MAX);
+    let fields = [
+        LAYOUT,
+        source.doc_count(),
+        term_count,
+        list_count,
+        posting_count,
+        WINDOW_LEN,
+    ];
+    head.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
+    head.resize(HEAD_LEN, 0);
+    file.section(HEAD, &head)
+}
+
+/// Writes the lists of terms, given by rising term with their numbers of documents; returns how
+/// many lists and postings there are.
+pub(super) fn write_lists(
+    source: &dyn ImpactSource,
+    terms: &[(TermId, u32)],
+    file: &mut FileWriter,
+    progress: &mut Progress<'_>,
+    pass_postings: u64,
+) -> Result<(u32, u32)> {
     let total: u64 = terms.iter().map(|&(_, count)| u64::from(count)).sum();
     let posting_count = u32::try_from(total)
         .map_err(|_| Error::limit("postings of a segment", u64::from(u32::MAX), total))?;
 
     file.begin(POSTINGS)?;
     let mut tables = Tables::default();
-    let mut rest = &terms[..];
+    let mut rest = terms;
     while !rest.is_empty() {
         let mut filled = 0;
         let fits = rest.iter().take_while(|&&(_, count)| {
@@ -58,20 +83,7 @@ pub(super) fn write_with(
         rest = later;
     }
     tables.write(file)?;
-
-    let mut head = Vec::with_capacity(HEAD_LEN);
-    let term_count = u32::try_from(terms.len()).unwrap_or(u32::MAX);
-    let fields = [
-        LAYOUT,
-        source.doc_count(),
-        term_count,
-        tables.list_count,
-        posting_count,
-        WINDOW_LEN,
-    ];
-    head.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
-    head.resize(HEAD_LEN, 0);
-    file.section(HEAD, &head)
+    Ok((tables.list_count, posting_count))
 }
 
 /// Writes the forward section; returns each term with its number of documents, by rising term.
