@@ -399,6 +399,9 @@ fn ties_of_top_k_go_to_the_lower_latent_on_any_number_of_threads() {
     }
 }
 
+/// Makes parts unusable.
+type Spoil = fn(&mut AutoencoderParts);
+
 #[test]
 fn values_of_no_use_are_refused() {
     let parts = || AutoencoderParts {
@@ -415,7 +418,7 @@ fn values_of_no_use_are_refused() {
         )
     };
     Autoencoder::from_parts(parts()).unwrap();
-    let cases: &[(&str, fn(&mut AutoencoderParts))] = &[
+    let cases: &[(&str, Spoil)] = &[
         ("encoder weights", |parts| parts.encoder.truncate(35)),
         ("number 3 of its encoder weights", |parts| {
             parts.encoder[3] = f32::NAN

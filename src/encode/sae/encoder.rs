@@ -78,7 +78,7 @@ pub struct SaeEncoder {
 enum Source {
     Head {
         backbone: Box<dyn HiddenStates>,
-        autoencoder: Autoencoder,
+        autoencoder: Box<Autoencoder>,
     },
     /// The graph gives final vectors of latents.
     Graph(Box<dyn Encoder>),
@@ -330,7 +330,7 @@ impl SaeEncoder {
             latents: u32::try_from(autoencoder.latents()).unwrap_or(u32::MAX),
             source: Source::Head {
                 backbone,
-                autoencoder,
+                autoencoder: Box::new(autoencoder),
             },
             tokens: Tokens::Each,
             weighting: Weighting::Log1p,

@@ -100,10 +100,10 @@ impl Autoencoder {
                     if text.start >= tile.end {
                         break;
                     }
-                    if open != Some(at) {
-                        if let Some(before) = open.replace(at) {
-                            close(before, &mut maxima);
-                        }
+                    if open != Some(at)
+                        && let Some(before) = open.replace(at)
+                    {
+                        close(before, &mut maxima);
                     }
                     if from < to {
                         let rows = (from - tile.start) * width..(to - tile.start) * width;
