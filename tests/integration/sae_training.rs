@@ -156,8 +156,5 @@ fn from_texts_to_a_tuned_index() {
         (360..400).filter(first).count()
     };
     let (before, after) = (found(&trained), found(&tuned_dir));
-    assert!(
-        after > before && after >= 20,
-        "{before} before, {after} after, of 40"
-    );
+    assert!(after >= before + 6, "{before} before, {after} after, of 40");
 }
