@@ -77,9 +77,9 @@ pub fn tune_for_ranking(
     check(examples, cache)?;
     let parts = autoencoder.to_parts();
     let (learned, held) = split(examples, options);
-    let steps = (learned.len() as u64 * u64::from(options.epochs)).div_ceil(options.batch as u64);
-    let digest =
-        digest(format!("{} {} {:?}", options.words(), cache.digest(), examples).as_bytes());
+    let batch = options.batch.min(learned.len()) as u64;
+    let steps = (learned.len() as u64 * u64::from(options.epochs)).div_ceil(batch);
+    let digest = identity(examples, cache, options);
     let head = Head::new(parts.clone(), cache.width())?;
     let mut tuning = Tuning {
         of_encoder: Moments::new(head.encoder.len()),
@@ -89,6 +89,7 @@ pub fn tune_for_ranking(
         examples: learned,
         options,
         steps,
+        batch,
     };
     let mut place = Place::default();
     if let Some(path) = options.checkpoint.as_ref().filter(|path| path.exists()) {
@@ -138,6 +139,25 @@ fn split<'a>(examples: &'a [Example], options: &RankingOptions) -> (&'a [Example
     )]
     let held = (examples.len() as f64 * f64::from(options.held_out)) as usize;
     examples.split_at(examples.len() - held)
+}
+
+/// A digest of all that the result depends on.
+fn identity(examples: &[Example], cache: &HiddenCache, options: &RankingOptions) -> u64 {
+    let mut bytes = options.words().into_bytes();
+    bytes.extend(cache.digest().to_le_bytes());
+    for example in examples {
+        for number in [example.query, example.candidates.len()]
+            .iter()
+            .chain(&example.candidates)
+        {
+            bytes.extend((*number as u64).to_le_bytes());
+        }
+        for score in example.teacher.iter().flatten() {
+            bytes.extend(score.to_le_bytes());
+        }
+        bytes.push(u8::from(example.teacher.is_some()));
+    }
+    digest(&bytes)
 }
 
 fn check(examples: &[Example], cache: &HiddenCache) -> Result<()> {

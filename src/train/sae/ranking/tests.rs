@@ -95,9 +95,10 @@ fn slopes_agree_with_finite_differences() {
             examples: &examples,
             options: &options,
             steps: 10,
+            batch: 3,
         };
         let forward = tuning.forward(3).unwrap();
-        let grouped = Grouped::new(latents, forward.batch(width));
+        let grouped = Grouped::new(latents, forward.grouped(width));
         let (mut moved, mut checked) = (tuning, 0);
         for latent in 0..latents {
             let mut slopes = vec![0.0; width];
@@ -210,6 +211,27 @@ fn tuning_lifts_the_ranking_of_what_is_held_out() {
         "{:?} {:?}",
         flops(&sparser),
         flops(&report)
+    );
+}
+
+#[test]
+fn fewer_examples_than_a_batch_takes_are_learned_from_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, examples) = toy(folder.path(), 24, 5);
+    let start = autoencoder(24, 96, Activation::TopK(12));
+    let options = RankingOptions {
+        epochs: 40,
+        rate: 0.02,
+        temperature: 1.0,
+        ..RankingOptions::default()
+    };
+    let (_, report) =
+        tune_for_ranking(&start, &cache, &examples, &options, &mut Progress::none()).unwrap();
+    assert_eq!((report.steps, report.examples), (40, 5));
+    assert!(
+        report.losses[39] < report.losses[0] / 2.0,
+        "{:?}",
+        report.losses
     );
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Tuning<'a> {
     pub(super) examples: &'a [Example],
     pub(super) options: &'a RankingOptions,
     pub(super) steps: u64,
+    /// Examples of a step.
+    pub(super) batch: u64,
 }
 
 /// A batch that was run.
@@ -46,7 +48,7 @@ pub(super) struct Forward {
 }
 
 impl Forward {
-    pub(super) fn batch(&self, width: usize) -> Batch<'_> {
+    pub(super) fn grouped(&self, width: usize) -> Batch<'_> {
         Batch {
             width,
             queries: (
@@ -85,16 +87,13 @@ impl Tuning<'_> {
 
     /// The examples of a step. Each pass has its own order; a batch may reach into the next.
     fn batch(&self, step: u64) -> Vec<&Example> {
-        let (count, batch) = (self.examples.len() as u64, self.options.batch as u64);
-        let places = step * batch..(step + 1) * batch.min(count);
+        let (count, batch) = (self.examples.len() as u64, self.batch);
         let at = |place: u64| {
             let order = Order::new(count, mix(self.options.seed.wrapping_add(place / count)));
             usize::try_from(order.at(place % count)).unwrap_or(0)
         };
-        places
-            .take(self.options.batch.min(self.examples.len()))
-            .map(|place| &self.examples[at(place)])
-            .collect()
+        let places = step * batch..(step + 1) * batch;
+        places.map(|place| &self.examples[at(place)]).collect()
     }
 
     /// Learns from a batch; returns its loss.
@@ -114,7 +113,7 @@ impl Tuning<'_> {
             bias: &mut self.head.bias,
             of_bias: &mut self.of_bias,
         };
-        Grouped::new(moved.bias.len(), forward.batch(self.head.width)).descend(
+        Grouped::new(moved.bias.len(), forward.grouped(self.head.width)).descend(
             moved,
             Adam::new(step, rate),
             options.threads,
