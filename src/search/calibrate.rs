@@ -1,9 +1,11 @@
 //! Measures, once per large segment, what recall approximate search reaches, so that nobody has to
 //! choose how far bounds may be lessened.
 //!
-//! Queries are the caller's samples or, without any, documents of the segment itself, each cut to
-//! its heaviest terms and searched among all others. What is kept is the mean recall less its standard
-//! error: the target should be met by other queries too.
+//! Queries are the caller's samples or, without any, documents of the segment itself, shortened and
+//! searched among all others: half of them to their heaviest terms, half to terms of every weight,
+//! because a query has both, and which of the two is harder depends on the encoder. What is kept is
+//! the lower of the two means of recall, each less its standard error: the target should be met by
+//! other queries too.
 
 use super::{
     doc_set::DocSet,
@@ -44,24 +46,37 @@ pub(crate) fn calibrate(
     if !is_blocks || segment.doc_count() < LEAST_DOCUMENTS {
         return Ok(None);
     }
+    curves(segment, samples, SAMPLES, progress).map(Some)
+}
+
+fn curves(
+    segment: &Segment,
+    samples: &[SparseVector],
+    most: [usize; TOPS.len()],
+    progress: &mut Progress<'_>,
+) -> Result<Calibration> {
     let mut measure = Measure {
         segment,
         scratch: Scratch::new(),
         top: TopK::default(),
     };
-    let mut recalls = [[0; SHARES]; TOPS.len()];
-    let total = SAMPLES.iter().sum::<usize>() as u64;
+    let mut recalls = [[RECALL_ONE; SHARES]; TOPS.len()];
+    let total = most.iter().sum::<usize>() as u64;
     let mut done = 0;
-    for ((top, most), curve) in TOPS.into_iter().zip(SAMPLES).zip(&mut recalls) {
-        let mut measured: Vec<[f64; SHARES]> = Vec::with_capacity(most);
-        for sample in samples_of(segment, samples, most)? {
-            progress.step("calibrating", done, total)?;
-            done += 1;
-            measured.extend(measure.recalls(&sample, top)?);
+    for ((top, most), curve) in TOPS.into_iter().zip(most).zip(&mut recalls) {
+        for group in samples_of(segment, samples, most)? {
+            let mut measured: Vec<[f64; SHARES]> = Vec::with_capacity(group.len());
+            for sample in &group {
+                progress.step("calibrating", done, total)?;
+                done += 1;
+                measured.extend(measure.recalls(sample, top)?);
+            }
+            for (kept, found) in curve.iter_mut().zip(summary(&measured)) {
+                *kept = found.min(*kept);
+            }
         }
-        *curve = summary(&measured);
     }
-    Ok(Some(Calibration { recalls }))
+    Ok(Calibration { recalls })
 }
 
 /// A query, and the document that it was made from.
@@ -70,30 +85,44 @@ struct Sample {
     own: Option<DocId>,
 }
 
-/// At most `most` queries, spread evenly over what there is.
-fn samples_of(segment: &Segment, given: &[SparseVector], most: usize) -> Result<Vec<Sample>> {
+/// At most `most` queries, spread evenly over what there is, in groups of a kind.
+fn samples_of(segment: &Segment, given: &[SparseVector], most: usize) -> Result<Vec<Vec<Sample>>> {
     if !given.is_empty() {
         let stride = given.len().div_ceil(most);
         let samples = given.iter().step_by(stride).map(|vector| {
             let query = QuantizedQuery::new(&vector.keep(QUERY_TERMS_MAX))?;
             Ok(Sample { query, own: None })
         });
-        return samples.collect();
+        return Ok(vec![samples.collect::<Result<_>>()?]);
     }
     let mut impacts = ImpactVector::default();
-    let mut samples = Vec::with_capacity(most);
+    let (mut heaviest, mut of_every_weight) = (Vec::new(), Vec::new());
     let count = segment.doc_count();
     let stride = count / u32::try_from(most).unwrap_or(u32::MAX);
     for doc in (0..count).step_by(DocId(stride.max(1)).index()).take(most) {
         segment.postings().read(DocId(doc), &mut impacts)?;
-        let weights = impacts.impacts.iter().map(|&impact| f32::from(impact));
-        let vector = SparseVector::from_sorted(impacts.terms.clone(), weights.collect())?;
-        samples.push(Sample {
-            query: QuantizedQuery::new(&vector.keep(QUERY_TERMS))?,
+        let (group, vector) = match heaviest.len() <= of_every_weight.len() {
+            true => (&mut heaviest, shortened(&impacts, 1)?),
+            false => (
+                &mut of_every_weight,
+                shortened(&impacts, impacts.len().div_ceil(QUERY_TERMS))?,
+            ),
+        };
+        group.push(Sample {
+            query: QuantizedQuery::new(&vector)?,
             own: Some(DocId(doc)),
         });
     }
-    Ok(samples)
+    Ok(vec![heaviest, of_every_weight])
+}
+
+/// Every `stride`-th term by falling impact, as many as queries have.
+fn shortened(impacts: &ImpactVector, stride: usize) -> Result<SparseVector> {
+    let mut terms: Vec<_> = impacts.iter().collect();
+    terms.sort_unstable_by_key(|&(term, impact)| (std::cmp::Reverse(impact), term));
+    let kept = terms.into_iter().step_by(stride.max(1)).take(QUERY_TERMS);
+    // Weights of queries fall less steeply than those of documents, about as their roots do.
+    SparseVector::new(kept.map(|(term, impact)| (term.get(), f32::from(impact).sqrt())))
 }
 
 struct Measure<'a> {
@@ -174,4 +203,65 @@ fn ratio(part: usize, whole: usize) -> f64 {
 
 fn float(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::{Document, testing};
+
+    fn documents() -> Vec<Document> {
+        let corpus = crate::segment::postings::testing::corpus(900, 300, 5);
+        let documents = corpus.iter().enumerate().map(|(at, impacts)| {
+            let pairs = impacts.iter().map(|(term, impact)| {
+                let weight = f32::from(impact) / 64.0;
+                (term.get(), weight)
+            });
+            Document::new(format!("{at:04}"), SparseVector::new(pairs).unwrap())
+        });
+        documents.collect()
+    }
+
+    fn curves_of(samples: &[SparseVector]) -> Calibration {
+        let live = testing::merged_in_blocks(&[testing::live(&documents())]);
+        curves(live.segment(), samples, [24, 12, 6], &mut Progress::none()).unwrap()
+    }
+
+    #[test]
+    fn curves_fall_from_one_and_depend_on_the_samples() {
+        let own = curves_of(&[]);
+        for curve in &own.recalls {
+            assert!(curve.is_sorted_by(|a, b| a >= b), "{curve:?}");
+            assert!(curve[0] > RECALL_ONE / 10 * 9, "{curve:?}");
+        }
+        assert_eq!(own, curves_of(&[]), "the same at every time");
+        let given: Vec<SparseVector> = documents()
+            .iter()
+            .step_by(40)
+            .map(|document| document.vector().keep(3))
+            .collect();
+        assert_ne!(own, curves_of(&given));
+    }
+
+    #[test]
+    fn small_segments_and_windows_are_not_measured() {
+        let live = testing::live(&documents());
+        let none = &mut Progress::none();
+        assert_eq!(calibrate(live.segment(), &[], none).unwrap(), None);
+        let blocks = testing::merged_in_blocks(&[live]);
+        assert_eq!(calibrate(blocks.segment(), &[], none).unwrap(), None);
+    }
+
+    #[test]
+    fn a_query_is_made_of_terms_of_every_weight() {
+        let mut impacts = ImpactVector::default();
+        for term in 0..120_u32 {
+            impacts.push(term.into(), u8::try_from(term + 1).unwrap());
+        }
+        let heaviest = shortened(&impacts, 1).unwrap();
+        assert_eq!(heaviest.terms().first().map(|term| term.get()), Some(80));
+        let spread = shortened(&impacts, 3).unwrap();
+        assert_eq!((heaviest.len(), spread.len()), (40, 40));
+        assert_eq!(spread.terms().first().map(|term| term.get()), Some(2));
+    }
 }
