@@ -43,7 +43,7 @@ class Splade(torch.nn.Module):
         self.body = BertModel.from_pretrained(SOURCE, attn_implementation="eager").eval()
         width = self.body.config.hidden_size
         self.transform = torch.nn.Linear(width, width)
-        self.norm = torch.nn.LayerNorm(width)
+        self.norm = torch.nn.LayerNorm(width, eps=self.body.config.layer_norm_eps)
         self.bias = torch.nn.Parameter(torch.zeros(self.body.config.vocab_size))
 
     def hidden(self, ids, mask, types=None):

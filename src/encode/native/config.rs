@@ -131,7 +131,7 @@ impl Config {
                 Family::Bert | Family::DistilBert => 0,
             }),
         };
-        if config.width % config.heads != 0 {
+        if !config.width.is_multiple_of(config.heads) {
             return Err(refuse(format!(
                 "its width of {} is not a multiple of its {} attention heads",
                 config.width, config.heads

@@ -33,7 +33,7 @@ pub(super) struct Transformer {
 const ATTENDING: usize = 128;
 
 /// What a layer works in.
-struct Room {
+struct Scratch {
     query: Vec<f32>,
     key: Vec<f32>,
     value: Vec<f32>,
@@ -62,10 +62,10 @@ impl Transformer {
     /// When a token is none of the model's, or a text is longer than its positions.
     pub(super) fn states(&self, texts: &[&[u32]], threads: usize) -> Result<Vec<f32>> {
         let mut states = self.embed(texts)?;
-        let mut room = self.room(states.len() / self.config.width);
+        let mut scratch = self.scratch(states.len() / self.config.width);
         for layer in &self.layers {
-            self.attend(layer, texts, &mut states, &mut room, threads);
-            self.feed_forward(layer, &mut states, &mut room, threads);
+            self.attend(layer, texts, &mut states, &mut scratch, threads);
+            self.feed_forward(layer, &mut states, &mut scratch, threads);
         }
         Ok(states)
     }
@@ -132,9 +132,9 @@ impl Transformer {
         self.config.first_position() == 0 || id != self.config.padding
     }
 
-    fn room(&self, tokens: usize) -> Room {
+    fn scratch(&self, tokens: usize) -> Scratch {
         let wide = || vec![0.0; tokens * self.config.width];
-        Room {
+        Scratch {
             query: wide(),
             key: wide(),
             value: wide(),
@@ -149,18 +149,18 @@ impl Transformer {
         layer: &Layer,
         texts: &[&[u32]],
         states: &mut [f32],
-        room: &mut Room,
+        scratch: &mut Scratch,
         threads: usize,
     ) {
         let width = self.config.width;
-        let Room {
+        let Scratch {
             query,
             key,
             value,
             attended,
             update,
             ..
-        } = room;
+        } = scratch;
         for (linear, out) in [
             (&layer.query, &mut *query),
             (&layer.key, key),
@@ -222,15 +222,21 @@ impl Transformer {
         }
     }
 
-    fn feed_forward(&self, layer: &Layer, states: &mut [f32], room: &mut Room, threads: usize) {
-        apply(&layer.widen, states, &mut room.inner, threads);
+    fn feed_forward(
+        &self,
+        layer: &Layer,
+        states: &mut [f32],
+        scratch: &mut Scratch,
+        threads: usize,
+    ) {
+        apply(&layer.widen, states, &mut scratch.inner, threads);
         self.level.run(Activate {
-            values: &mut room.inner,
+            values: &mut scratch.inner,
             bias: layer.widen.bias.get(),
             activation: self.config.activation,
         });
-        apply(&layer.narrow, &room.inner, &mut room.update, threads);
-        self.finish(&layer.narrow, &layer.norm, states, &room.update);
+        apply(&layer.narrow, &scratch.inner, &mut scratch.update, threads);
+        self.finish(&layer.narrow, &layer.norm, states, &scratch.update);
     }
 
     /// Adds what a product gave to the states, and normalizes.
