@@ -17,8 +17,8 @@ has "$answer" "lock"
 answer=$($bin/code_search search "take the writer lock" --index "$work/code" --json --explain)
 python3 -c 'import json, sys; json.loads(sys.argv[1].splitlines()[0])' "$answer"
 $bin/code_search status --index "$work/code" >/dev/null
-$bin/code_search index src --index "$work/static" --encoder static >/dev/null
-answer=$($bin/code_search search "remove files no longer needed" --index "$work/static" --encoder static)
+$bin/code_search index src --index "$work/lexical" --encoder lexical >/dev/null
+answer=$($bin/code_search search "remove files no longer needed" --index "$work/lexical")
 has "$answer" "rs:"
 if $bin/code_search search x --index "$work/none" 2>"$work/message"; then fail "searched a missing index"; fi
 has "$(cat "$work/message")" "no index"
@@ -45,6 +45,41 @@ PY
 answer=$($bin/evaluate "$work/beir" --json)
 has "$answer" '"ndcg_at_10":1.0'
 $bin/evaluate "$work/beir" --encoder static >/dev/null
+for method in rrf linear; do
+  answer=$($bin/evaluate "$work/beir" --fuse lexical,static --method $method --json)
+  python3 -c 'import json, sys; last = json.loads(sys.argv[1])[-1]; assert last["ndcg_at_10"] == 1 and "lexical and static" in last["system"], last' "$answer"
+done
+answer=$($bin/evaluate "$work/beir" "$work/beir" --encoder lexical,lexical+0.5*static --markdown --plot "$work/plot.svg")
+has "$answer" '| beir (test) | lexical+0.5\*static | \*\*1.0000'
+python3 -c 'import sys, xml.dom.minidom as dom; assert len(dom.parse(sys.argv[1]).getElementsByTagName("g")) == 8' "$work/plot.svg"
+for cut in words:2/1 lines:1 code:5; do
+  answer=$($bin/evaluate "$work/beir" --passages $cut --combine sum:2 --json)
+  has "$answer" '"ndcg_at_10":1.0'
+done
+$bin/evaluate "$work/beir" --run "$work/a.run" >/dev/null
+sed 's/^q0 Q0 d0 /q0 Q0 d3 /' "$work/a.run" >"$work/b.run"
+answer=$($bin/evaluate --compare "$work/a.run" "$work/b.run" --qrels "$work/beir/qrels/test.tsv" --json)
+has "$answer" '"wins":1,"losses":0'
+has "$answer" '"exact":true'
+answer=$($bin/evaluate "$work/beir" --compare "$work/a.run" "$work/b.run" --encoder lexical)
+has "$answer" 'wanted d0: rank in A 1, in B not found'
+has "$answer" 'wanted scores .*lock'
+$bin/evaluate "$work/beir" --compare lexical static >/dev/null
+refused() { if $bin/evaluate "${@:2}" >/dev/null 2>"$work/message"; then fail "took $*"; fi; has "$(cat "$work/message")" "$1"; }
+refused 'judgments: --qrels' --compare "$work/a.run" "$work/b.run"
+echo 'q0 Q0 d0 1 nan x' >"$work/nan.run"
+refused 'nan.run:1: ' --compare "$work/a.run" "$work/nan.run" --qrels "$work/beir/qrels/test.tsv"
+printf 'q0 Q0 d0 1 2 x\nq0 Q0 d0 2 1 x\n' >"$work/twice.run"
+refused 'it twice' --compare "$work/a.run" "$work/twice.run" --qrels "$work/beir/qrels/test.tsv"
+printf 'q0 0 d0 1\nq0 0\n' >"$work/short.qrels"
+refused 'short.qrels:2: ' --compare "$work/a.run" "$work/b.run" --qrels "$work/short.qrels"
+cp -r "$work/beir" "$work/broken"; echo '{"_id": ' >>"$work/broken/corpus.jsonl"
+refused 'corpus.jsonl:5: ' "$work/broken"
+refused 'weights of a fusion' "$work/beir" --fuse lexical,static --weights 1
+printf 'q9\td9\t1\n' >>"$work/beir/qrels/test.tsv"
+answer=$($bin/evaluate "$work/beir" 2>&1)
+has "$answer" '1 judged queries have no text'
+has "$answer" '1 relevant documents are not in the collection'
 
 echo "-- vectors"
 python3 - "$work" <<'PY'

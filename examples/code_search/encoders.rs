@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sparsely::{
-    Document, Encoder, Error, Result, StaticEncoder,
+    Document, Encoder, Error, Index, Result, StaticEncoder,
     encode::{Field, LexicalEncoder},
 };
 
@@ -14,23 +14,41 @@ use crate::failure::Failure;
 /// let a file name outrank what its functions do.
 const CONTEXT_WEIGHT: f32 = 0.5;
 
+/// The encoder of a new index: of questions about code it answers more than words alone do (nDCG@10
+/// on CoSQA 0.460 to 0.412, on HumanEval-X 0.699 to 0.635), for an index twice as large.
+const DEFAULT: &str = "static";
+
 /// Turns passages into documents and queries into vectors.
 pub(crate) enum PassageEncoder {
     /// Counts the context as a field of its own.
     Lexical(LexicalEncoder),
+    /// Reads the context as a comment above the text, so that it is not taken for the signature.
+    Static(StaticEncoder),
     /// Reads the context as the first line of the text.
-    Other(Box<dyn Encoder>),
+    Model(Box<dyn Encoder>),
 }
 
 impl PassageEncoder {
+    /// The encoder of that name; without one, that of the index in `dir`, or the default where there
+    /// is none: so an index of an earlier default goes on as it was.
+    pub(crate) fn choose(name: Option<&str>, dir: &Path) -> Result<PassageEncoder, Failure> {
+        let own = || built_with(dir).unwrap_or(DEFAULT);
+        PassageEncoder::by_name(name.unwrap_or_else(own))
+    }
+
+    /// Whether the encoder is the one that a new index gets.
+    pub(crate) fn is_default(&self) -> bool {
+        matches!(self, PassageEncoder::Static(_))
+    }
+
     /// `name` is `lexical`, `static` or the directory of a model.
-    pub(crate) fn by_name(name: &str) -> Result<PassageEncoder, Failure> {
+    fn by_name(name: &str) -> Result<PassageEncoder, Failure> {
         match name {
             "lexical" => Ok(PassageEncoder::Lexical(LexicalEncoder::auto())),
-            "static" => Ok(PassageEncoder::Other(Box::new(
+            "static" => Ok(PassageEncoder::Static(
                 StaticEncoder::embedded().map_err(unusable)?,
-            ))),
-            directory if Path::new(directory).is_dir() => Ok(PassageEncoder::Other(
+            )),
+            directory if Path::new(directory).is_dir() => Ok(PassageEncoder::Model(
                 sparsely::encode::open(directory).map_err(unusable)?,
             )),
             other => Err(Failure::usage(format!(
@@ -42,7 +60,8 @@ impl PassageEncoder {
     pub(crate) fn as_encoder(&self) -> &dyn Encoder {
         match self {
             PassageEncoder::Lexical(encoder) => encoder,
-            PassageEncoder::Other(encoder) => &**encoder,
+            PassageEncoder::Static(encoder) => encoder,
+            PassageEncoder::Model(encoder) => &**encoder,
         }
     }
 
@@ -50,11 +69,26 @@ impl PassageEncoder {
     pub(crate) fn document(&self, key: &str, context: &str, text: &str) -> Result<Document> {
         match self {
             PassageEncoder::Lexical(encoder) => lexical_document(encoder, key, context, text),
-            PassageEncoder::Other(encoder) => {
+            PassageEncoder::Static(encoder) => {
+                let both = format!("// {context}\n{text}");
+                Ok(Document::from_text(encoder, key, &both)?.text(text))
+            }
+            PassageEncoder::Model(encoder) => {
                 let both = format!("{context}\n{text}");
                 Ok(Document::from_text(&**encoder, key, &both)?.text(text))
             }
         }
+    }
+}
+
+/// The name of the encoder that an index has, where it is one of those with names. An index that
+/// cannot be opened says why when it is used.
+fn built_with(dir: &Path) -> Option<&'static str> {
+    let encoder = Index::open(dir).ok()?.stats().ok()?.encoder?;
+    match encoder.split_once(':')?.0 {
+        "lexical-auto" => Some("lexical"),
+        "static" => Some("static"),
+        _ => None,
     }
 }
 

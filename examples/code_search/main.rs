@@ -115,9 +115,10 @@ struct PlaceOptions {
     /// The directory of the index [default: .sparsely in PATH, else in the current directory]
     #[arg(long, value_name = "DIR")]
     index: Option<PathBuf>,
-    /// `lexical`, `static`, or the directory of a model
-    #[arg(long, value_name = "NAME", default_value = "lexical")]
-    encoder: String,
+    /// `static` (learned), `lexical` (words only), or the directory of a model [default: the one that
+    /// the index was built with, `static` for a new one]
+    #[arg(long, value_name = "NAME")]
+    encoder: Option<String>,
     /// Print JSON (see --help)
     #[arg(long)]
     json: bool,
@@ -150,7 +151,6 @@ fn main() -> ExitCode {
 }
 
 fn index(path: &Path, place: &PlaceOptions) -> Result<(), Failure> {
-    let encoder = PassageEncoder::by_name(&place.encoder)?;
     if !path.is_dir() {
         let what = if path.exists() {
             "not a directory"
@@ -163,12 +163,20 @@ fn index(path: &Path, place: &PlaceOptions) -> Result<(), Failure> {
         ));
     }
     let dir = place::index_dir(place.index.as_deref(), path);
+    let encoder = PassageEncoder::choose(place.encoder.as_deref(), &dir)?;
     let summary = update::update(path, &dir, &encoder, &Reporter::new())?;
     let bytes = place::size(&dir);
     if place.json {
         return print(&json::summary(&summary, &dir, bytes));
     }
-    shown(Screen::new().summary(&summary, &dir, bytes))
+    shown(Screen::new().summary(&summary, &dir, bytes))?;
+    if place.encoder.is_none() && !encoder.is_default() {
+        eprintln!(
+            "note: this index goes on with the lexical encoder that it was built with; for the learned default remove {} and index again",
+            dir.display()
+        );
+    }
+    Ok(())
 }
 
 fn search(
@@ -177,8 +185,8 @@ fn search(
     options: &SearchOptions,
     place: &PlaceOptions,
 ) -> Result<(), Failure> {
-    let encoder = PassageEncoder::by_name(&place.encoder)?;
     let dir = place::index_dir(place.index.as_deref(), root);
+    let encoder = PassageEncoder::choose(place.encoder.as_deref(), &dir)?;
     let request = Request {
         query: query.join(" "),
         top: options.top,
@@ -209,8 +217,8 @@ fn index_and_search(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn status(place: &PlaceOptions) -> Result<(), Failure> {
-    let encoder = PassageEncoder::by_name(&place.encoder)?;
     let dir = place::index_dir(place.index.as_deref(), Path::new("."));
+    let encoder = PassageEncoder::choose(place.encoder.as_deref(), &dir)?;
     let status = status::status(&dir, &encoder)?;
     if place.json {
         return print(&json::status(&status, &dir));

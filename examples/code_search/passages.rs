@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Changes whenever the same file would be cut in another way, so that old passages are replaced.
-pub(crate) const RULES: u32 = 1;
+pub(crate) const RULES: u32 = 2;
 
 /// The largest function that stays whole, and the windows that larger ones are cut into.
 pub(crate) const PASSAGE: WindowSize = WindowSize {

@@ -95,7 +95,7 @@ pub(crate) struct FusionArguments {
     #[arg(long, default_value = "min-max", value_name = "NAME")]
     normalization: Scores,
 
-    /// What each ranking counts [default: the same]
+    /// What each ranking counts [default: 0.5 for one of words alone, 1 for a learned one]
     #[arg(long, value_delimiter = ',', value_name = "W,W")]
     weights: Vec<f64>,
 }
@@ -161,7 +161,7 @@ enum Scores {
 }
 
 impl FusionArguments {
-    pub(crate) fn fusion(&self) -> Result<Fusion> {
+    pub(crate) fn fusion(&self, choices: &[Choice]) -> Result<Fusion> {
         let fusion = match self.method {
             Method::Rrf => Fusion::reciprocal_rank().rank_constant(self.rank_constant)?,
             Method::Linear => Fusion::linear(match self.normalization {
@@ -170,10 +170,10 @@ impl FusionArguments {
                 Scores::ZScore => Normalization::ZScore,
             }),
         };
-        if self.weights.is_empty() {
-            return Ok(fusion);
+        match self.weights.as_slice() {
+            [] => fusion.weights(choices.iter().map(Choice::fusion_weight)),
+            weights => fusion.weights(weights.iter().copied()),
         }
-        fusion.weights(self.weights.iter().copied())
     }
 
     pub(crate) fn name(&self) -> String {

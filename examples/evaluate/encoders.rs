@@ -77,6 +77,15 @@ impl fmt::Display for Choice {
 }
 
 impl Choice {
+    /// What its ranking counts in a fusion, chosen on CoSQA's development queries and SciFact's
+    /// training claims.
+    pub(crate) fn fusion_weight(&self) -> f64 {
+        match self {
+            Choice::Lexical | Choice::LexicalCode | Choice::LexicalText => 0.5,
+            _ => 1.0,
+        }
+    }
+
     /// Makes the encoder.
     pub(crate) fn open(&self) -> Result<Box<dyn Encoder>> {
         match self {

@@ -76,7 +76,7 @@ fn evaluate(arguments: &Arguments) -> Result<String> {
         return Err(Error::invalid("--index", "one encoder", "--fuse"));
     }
     // Before the work, so that a wrong weight or place costs nothing.
-    arguments.fusion.fusion()?;
+    arguments.fusion.fusion(&arguments.fuse)?;
     let run_file = arguments.run.as_deref().map(create).transpose()?;
     let plot_file = arguments.plot.as_deref().map(create).transpose()?;
     let mut reports = Vec::new();

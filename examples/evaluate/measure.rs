@@ -136,7 +136,7 @@ fn systems(arguments: &Arguments) -> Vec<&Choice> {
 }
 
 fn fuse(judged: &Judged, arguments: &Arguments, parts: &[&Measured]) -> Result<Measured> {
-    let fusion = arguments.fusion.fusion()?;
+    let fusion = arguments.fusion.fusion(&arguments.fuse)?;
     let runs: Vec<&Run> = parts.iter().map(|part| &part.run).collect();
     let begun = Instant::now();
     let run = Run::fused(&fusion, &runs)?;

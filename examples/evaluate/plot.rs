@@ -15,6 +15,9 @@ const TOP: f64 = 40.0;
 const GAP: f64 = 90.0;
 const LINE: f64 = 18.0;
 
+/// What a panel has across.
+type Quantity = fn(&Report) -> f64;
+
 /// One panel a quantity: a color a system, a shape a collection.
 pub(crate) fn draw(reports: &[Report]) -> String {
     let systems = distinct(reports.iter().map(|report| report.system.clone()));
@@ -25,7 +28,7 @@ pub(crate) fn draw(reports: &[Report]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    let panels: [(&str, fn(&Report) -> f64); 2] = [
+    let panels: [(&str, Quantity); 2] = [
         ("query p50, us (logarithmic)", |report| report.query_p50_us),
         ("index, bytes a document (logarithmic)", |report| {
             report.bytes_per_document()

@@ -433,6 +433,46 @@ fn indexes_of_others_are_left_alone() {
 }
 
 #[test]
+fn an_index_keeps_its_encoder_and_a_new_one_gets_the_default() {
+    let tree = tree();
+    let root = tree.path();
+    let encoder = |index: &str| {
+        let status = json(root, &["status", "--index", index]);
+        status["encoder"].as_str().unwrap().to_owned()
+    };
+    json(root, &["index", ".", "--index", "new"]);
+    assert!(encoder("new").starts_with("static:"), "{}", encoder("new"));
+    json(
+        root,
+        &["index", ".", "--index", "old", "--encoder", "lexical"],
+    );
+    assert!(
+        encoder("old").starts_with("lexical-auto:"),
+        "{}",
+        encoder("old")
+    );
+    // Without a name, the old one is searched and updated as what it is, and says so.
+    assert!(!keys(&json(root, &["search", "lock", "--index", "old"])).is_empty());
+    write(root, "src/more.rs", "fn unheard_of() {}\n");
+    let output = run(root, &["index", ".", "--index", "old"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && said.contains("lexical encoder"),
+        "{said}"
+    );
+    assert!(encoder("old").starts_with("lexical-auto:"));
+    let answer = json(root, &["search", "unheard of", "--index", "old"]);
+    let found = keys(&answer);
+    assert!(found[0].starts_with("src/more.rs"), "{found:?}");
+    let said = failure(
+        root,
+        1,
+        &["search", "lock", "--index", "old", "--encoder", "static"],
+    );
+    assert!(said.contains("remove old"), "{said}");
+}
+
+#[test]
 fn killed_at_any_moment_it_goes_on_where_it_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
