@@ -11,6 +11,8 @@ use crate::{
 /// The first look goes this many passages deep for each group that is wanted.
 const PASSAGES_A_GROUP: usize = 4;
 const DEPTH_MIN: usize = 64;
+/// Where more documents than this would have to be looked up, going deeper is cheaper.
+const LOOKUPS_MAX: usize = 16;
 /// Bounds are sums that may be rounded otherwise than the sums they bound.
 const SLACK: f64 = 1e-12;
 
@@ -241,8 +243,9 @@ impl Search<'_> {
     }
 
     /// The best of the groups that `hits` belong to, each with its true score, where what is not
-    /// among them scores at most `last`.
-    fn best_of(&mut self, hits: Vec<Hit>, last: f64) -> Result<Vec<Group>> {
+    /// among them scores at most `last`; nothing where that takes too many look-ups, which it never
+    /// does when `last` is 0.
+    fn best_of(&mut self, hits: Vec<Hit>, last: f64) -> Result<Option<Vec<Group>>> {
         let counted = self.grouping.counted();
         let mut seen: BTreeMap<GroupName, Vec<Hit>> = BTreeMap::new();
         for hit in hits {
@@ -267,19 +270,25 @@ impl Search<'_> {
         // The most promising first: each group that is looked up raises what the rest must reach.
         open.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
         let mut best: Vec<Group> = Vec::new();
+        let mut lookups = 0;
         for (most, group) in open {
             if best.len() == self.wanted && best.last().is_some_and(|worst| worst.score > most) {
                 break;
             }
-            let group = match most > group.score {
-                true => self.complete(group.name)?,
-                false => group,
+            let is_whole = most <= group.score;
+            lookups += usize::from(!is_whole);
+            if lookups > LOOKUPS_MAX {
+                return Ok(None);
+            }
+            let group = match is_whole {
+                true => group,
+                false => self.complete(group.name)?,
             };
             let at = best.partition_point(|other| other.is_before(&group));
             best.insert(at, group);
             best.truncate(self.wanted);
         }
-        Ok(best)
+        Ok(Some(best))
     }
 
     /// Looks up the passages of one group that count.
