@@ -231,12 +231,13 @@ impl Search<'_> {
                 Some(last) if hits.len() >= depth => f64::from(last.score()) * (1.0 + SLACK),
                 _ => 0.0,
             };
-            let best = self.best_of(hits, last)?;
             let unseen = last * as_f64(self.grouping.counted());
-            let decided =
-                best.len() == self.wanted && best.last().is_some_and(|worst| worst.score > unseen);
-            if decided || last == 0.0 {
-                return Ok(best);
+            if let Some(best) = self.best_of(hits, last)? {
+                let is_full = best.len() == self.wanted;
+                let is_decided = best.last().is_some_and(|worst| worst.score > unseen);
+                if last == 0.0 || is_full && is_decided {
+                    return Ok(best);
+                }
             }
             depth = depth.saturating_mul(2);
         }
