@@ -52,7 +52,7 @@ pub struct RankingOptions {
     pub threads: usize,
     /// Decides every random choice. 1.
     pub seed: u64,
-    /// As of [`AutoencoderOptions::checkpoint`](super::AutoencoderOptions::checkpoint).
+    /// As of [`AutoencoderOptions::checkpoint`](crate::train::sae::AutoencoderOptions::checkpoint).
     pub checkpoint: Option<PathBuf>,
     /// Steps between checkpoints, and between measurements on what is held out. 50.
     pub checkpoint_every: u64,
