@@ -133,7 +133,7 @@ impl ImpactVector {
 }
 
 /// A query's terms with integer weights, by rising term, and the weight of one unit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct QuantizedQuery {
     terms: Vec<(TermId, u16)>,
     unit: f64,
@@ -142,16 +142,26 @@ pub(crate) struct QuantizedQuery {
 impl QuantizedQuery {
     /// Scales the heaviest term to [`QUERY_WEIGHT_MAX`]; terms that round to nothing are left out.
     pub(crate) fn new(vector: &SparseVector) -> Result<QuantizedQuery> {
-        QuantizedQuery::with_least(vector, 0)
+        let mut query = QuantizedQuery::default();
+        query.fill(vector)?;
+        Ok(query)
+    }
+
+    /// Becomes [`QuantizedQuery::new`] of `vector` in the memory that there is.
+    pub(crate) fn fill(&mut self, vector: &SparseVector) -> Result<()> {
+        self.fill_with_least(vector, 0)
     }
 
     /// The same, but a term that rounds to nothing has a weight of 1: what shares a term with the
     /// query has a score.
     pub(crate) fn of_all_terms(vector: &SparseVector) -> Result<QuantizedQuery> {
-        QuantizedQuery::with_least(vector, 1)
+        let mut query = QuantizedQuery::default();
+        query.fill_with_least(vector, 1)?;
+        Ok(query)
     }
 
-    fn with_least(vector: &SparseVector, least: u16) -> Result<QuantizedQuery> {
+    fn fill_with_least(&mut self, vector: &SparseVector, least: u16) -> Result<()> {
+        self.terms.clear();
         if vector.len() > QUERY_TERMS_MAX {
             return Err(Error::limit(
                 "terms of a query (prune it with `keep`)",
@@ -171,10 +181,9 @@ impl QuantizedQuery {
             let units = (units.min(f64::from(QUERY_WEIGHT_MAX)) as u16).max(least);
             (units > 0).then_some((term, units))
         });
-        Ok(QuantizedQuery {
-            terms: quantized.collect(),
-            unit,
-        })
+        self.terms.extend(quantized);
+        self.unit = unit;
+        Ok(())
     }
 
     pub(crate) fn terms(&self) -> &[(TermId, u16)] {

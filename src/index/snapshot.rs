@@ -151,6 +151,11 @@ impl Searcher for Snapshot {
         self.state.collection().search(query, scratch)
     }
 
+    fn search_into(&self, query: &Query, scratch: &mut Scratch, hits: &mut Hits) -> Result<()> {
+        let collection = self.state.collection();
+        collection.search_into(query, scratch, hits)
+    }
+
     fn explain(&self, query: &Query, key: &DocKey) -> Result<Explanation> {
         self.state.collection().explain(query, key)
     }

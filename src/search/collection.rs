@@ -4,7 +4,7 @@
 //! A document that just reaches the floor may still win by its key, so ties are kept until keys
 //! decide.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use super::{
     admit::{admitted, for_each},
@@ -16,7 +16,7 @@ use super::{
     postings::{Effort, Proof, SegmentQuery, Share, search_postings},
     query::{Approximation, Mode, Query},
     scratch::Scratch,
-    top_k::TopK,
+    top_k::{Found, TopK},
 };
 use crate::{
     error::{Error, Result},
@@ -46,32 +46,84 @@ pub(super) struct Place<S> {
 impl<'a> Collection<'a> {
     /// The best documents.
     pub(crate) fn search(&self, query: &Query, scratch: &mut Scratch) -> Result<Hits> {
+        let mut hits = Hits::default();
+        self.search_into(query, scratch, &mut hits)?;
+        Ok(hits)
+    }
+
+    /// [`Collection::search`] into hits whose memory is used again. A plain query allocates
+    /// nothing but for hits and scratch that are too small.
+    pub(crate) fn search_into(
+        &self,
+        query: &Query,
+        scratch: &mut Scratch,
+        hits: &mut Hits,
+    ) -> Result<()> {
         self.check(query)?;
+        hits.restart(true);
         let wanted = query.offset.saturating_add(query.top);
         if query.top == 0 {
-            return Ok(Hits::new(Vec::new(), true));
+            return Ok(());
         }
         if query.mode == Mode::FloatExact {
-            return self.search_floats(query, scratch);
+            *hits = self.search_floats(query, scratch)?;
+            return Ok(());
         }
-        let Some(candidates) = query.rescore else {
-            let quantized = QuantizedQuery::new(&kept(query))?;
-            let least = self.least_score(query, &quantized);
-            let (best, exact) = self.best(query, &quantized, (wanted, least), scratch)?;
-            let page = best.iter().skip(query.offset);
-            let hits = page.map(|place| {
-                let score = quantized.real_score(place.score, self.scale);
-                self.hit(query, place.segment, place.doc, score)
-            });
-            return Ok(Hits::new(hits.collect::<Result<_>>()?, exact));
+        // Taken out while a search fills it and uses the scratch.
+        let mut gathered = std::mem::take(&mut scratch.gathered);
+        let found = match query.rescore {
+            None => self.search_once(query, wanted, scratch, &mut gathered, hits),
+            Some(candidates) => {
+                let candidates = candidates.max(wanted);
+                self.search_twice(query, candidates, scratch, &mut gathered, hits)
+            }
         };
+        scratch.gathered = gathered;
+        found
+    }
+
+    fn search_once(
+        &self,
+        query: &Query,
+        wanted: usize,
+        scratch: &mut Scratch,
+        gathered: &mut Gathered,
+        hits: &mut Hits,
+    ) -> Result<()> {
+        let mut quantized = std::mem::take(&mut gathered.query);
+        let filled = match query.keep {
+            None => quantized.fill(&query.vector),
+            Some(terms) => quantized.fill(&query.vector.keep(terms)),
+        };
+        let exact = filled.and_then(|()| {
+            let least = self.least_score(query, &quantized);
+            self.best(query, &quantized, (wanted, least), scratch, gathered)
+        })?;
+        for place in gathered.best.iter().skip(query.offset) {
+            let score = quantized.real_score(place.score, self.scale);
+            self.hit_into(query, place.segment, place.doc, score, hits.next())?;
+        }
+        gathered.query = quantized;
+        hits.end(exact);
+        Ok(())
+    }
+
+    fn search_twice(
+        &self,
+        query: &Query,
+        candidates: usize,
+        scratch: &mut Scratch,
+        gathered: &mut Gathered,
+        hits: &mut Hits,
+    ) -> Result<()> {
         let quantized = QuantizedQuery::new(&kept(query))?;
-        let count = candidates.max(wanted);
-        let (best, _) = self.best(query, &quantized, (count, 0), scratch)?;
-        let ranked = self.rescored(query, &best)?;
-        let page = ranked.iter().skip(query.offset).take(query.top);
-        let hits = page.map(|place| self.hit(query, place.segment, place.doc, place.score));
-        Ok(Hits::new(hits.collect::<Result<_>>()?, false))
+        self.best(query, &quantized, (candidates, 0), scratch, gathered)?;
+        let ranked = self.rescored(query, &gathered.best)?;
+        for place in ranked.iter().skip(query.offset).take(query.top) {
+            self.hit_into(query, place.segment, place.doc, place.score, hits.next())?;
+        }
+        hits.end(false);
+        Ok(())
     }
 
     /// Takes the score of a document apart.
@@ -201,25 +253,33 @@ impl<'a> Collection<'a> {
         least
     }
 
-    /// The best `k` documents of at least `least`, in order, and whether that is proven.
+    /// Gathers the best `k` documents of at least `least`, in order; says whether that is proven.
     pub(super) fn best(
         &self,
         query: &Query,
         quantized: &QuantizedQuery,
         (k, least): (usize, u32),
         scratch: &mut Scratch,
-    ) -> Result<(Vec<Place<u32>>, bool)> {
-        let mut best: Vec<Place<u32>> = Vec::new();
+        gathered: &mut Gathered,
+    ) -> Result<bool> {
+        let Gathered {
+            order,
+            top,
+            found,
+            best,
+            merged,
+            ..
+        } = gathered;
+        best.clear();
         let mut exact = true;
         if quantized.terms().is_empty() {
-            return Ok((best, exact));
+            return Ok(exact);
         }
-        let mut order: Vec<usize> = (0..self.segments.len()).collect();
+        order.clear();
+        order.extend(0..self.segments.len());
         // The largest first: it most likely has the scores that spare work in the others.
-        order.sort_by_key(|&at| std::cmp::Reverse(self.segments[at].live_count()));
-        let mut top = TopK::default();
-        let mut found = Vec::new();
-        for at in order {
+        order.sort_unstable_by_key(|&at| (Reverse(self.segments[at].live_count()), at));
+        for &at in &*order {
             let live = &self.segments[at];
             let allowed = admitted(live, query.filter.as_ref())?;
             if matches!(&allowed, DocSet::Few(docs) if docs.is_empty()) {
@@ -232,7 +292,7 @@ impl<'a> Collection<'a> {
             top.reset(k, floor);
             let segment = live.segment();
             if query.mode == Mode::Exhaustive {
-                score_all(segment, quantized, &allowed, &mut top)?;
+                score_all(segment, quantized, &allowed, top)?;
             } else {
                 let segment_query = SegmentQuery {
                     query: quantized,
@@ -240,35 +300,37 @@ impl<'a> Collection<'a> {
                     ranks: segment.ranks(),
                     effort: effort(query.mode, live, k),
                 };
-                let proof = search_postings(segment.postings(), &segment_query, &mut top, scratch)?;
+                let proof = search_postings(segment.postings(), &segment_query, top, scratch)?;
                 exact &= proof == Proof::Exact;
             }
             found.clear();
-            top.drain_sorted(&mut found);
+            top.drain_sorted(found);
             let places = found.iter().map(|found| Place {
                 segment: at,
                 doc: found.doc,
                 score: found.score,
             });
-            best = self.merged(best, places.collect(), k)?;
+            if best.is_empty() {
+                best.extend(places);
+            } else {
+                self.merge(best, places, k, merged)?;
+                std::mem::swap(best, merged);
+            }
         }
-        Ok((best, exact))
+        Ok(exact)
     }
 
     /// Two sorted lists as one of at most `k`.
-    fn merged(
+    fn merge(
         &self,
-        left: Vec<Place<u32>>,
-        right: Vec<Place<u32>>,
+        left: &[Place<u32>],
+        right: impl Iterator<Item = Place<u32>>,
         k: usize,
-    ) -> Result<Vec<Place<u32>>> {
-        if left.is_empty() {
-            return Ok(right);
-        }
-        let len = left.len().saturating_add(right.len()).min(k);
-        let mut all = Vec::with_capacity(len);
-        let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
-        while all.len() < len {
+        into: &mut Vec<Place<u32>>,
+    ) -> Result<()> {
+        into.clear();
+        let (mut left, mut right) = (left.iter().copied().peekable(), right.peekable());
+        while into.len() < k {
             let takes_left = match (left.peek(), right.peek()) {
                 (Some(a), Some(b)) => match b.score.cmp(&a.score) {
                     Ordering::Equal => self.key(a)? <= self.key(b)?,
@@ -276,13 +338,17 @@ impl<'a> Collection<'a> {
                 },
                 (a, _) => a.is_some(),
             };
-            all.extend(if takes_left {
+            let next = if takes_left {
                 left.next()
             } else {
                 right.next()
-            });
+            };
+            let Some(next) = next else {
+                break;
+            };
+            into.push(next);
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Candidates by the full query and the fullest vector there is.
@@ -357,15 +423,22 @@ impl<'a> Collection<'a> {
         Ok((score, parts.collect()))
     }
 
-    pub(super) fn hit(&self, query: &Query, segment: usize, doc: DocId, score: f32) -> Result<Hit> {
+    pub(super) fn hit_into(
+        &self,
+        query: &Query,
+        segment: usize,
+        doc: DocId,
+        score: f32,
+        hit: &mut Hit,
+    ) -> Result<()> {
         let segment = self.segments[segment].segment();
-        let mut hit = Hit::new(segment.key(doc)?, score);
+        segment.read_key(doc, hit.restart(score))?;
         for name in &query.fields {
             if let Some(value) = segment.fields().value_of(name, doc)? {
                 hit.fields.push((name.clone(), value));
             }
         }
-        Ok(hit)
+        Ok(())
     }
 
     pub(super) fn key<S>(&self, place: &Place<S>) -> Result<DocKey> {
@@ -382,6 +455,17 @@ impl<'a> Collection<'a> {
         }
         Ok(None)
     }
+}
+
+/// What a search gathers, kept between searches.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    query: QuantizedQuery,
+    order: Vec<usize>,
+    top: TopK,
+    found: Vec<Found>,
+    pub(super) best: Vec<Place<u32>>,
+    merged: Vec<Place<u32>>,
 }
 
 /// A score, and per term: query weight, document weight, contribution.

@@ -8,7 +8,7 @@
 //!    ranked by its weights. No other document can be among the best.
 
 use super::{
-    collection::{Collection, Place, kept},
+    collection::{Collection, Gathered, Place, kept},
     hits::Hits,
     query::Query,
     scratch::Scratch,
@@ -32,16 +32,18 @@ impl Collection<'_> {
         let vector = kept(query);
         let quantized = QuantizedQuery::of_all_terms(&vector)?;
         let wanted = query.offset.saturating_add(query.top);
-        let (best, _) = self.best(query, &quantized, (wanted, 0), scratch)?;
-        let mut ranked = self.weighed(&vector, &best)?;
-        if best.len() == wanted {
+        let mut gathered = Gathered::default();
+        self.best(query, &quantized, (wanted, 0), scratch, &mut gathered)?;
+        let mut ranked = self.weighed(&vector, &gathered.best)?;
+        if ranked.len() == wanted {
             let threshold = ranked.iter().map(|place| place.score);
             // Scores over what 32 bits hold are all infinite, and equal.
             let threshold = threshold.fold(f32::MAX, f32::min);
             let floor = self.floor(&vector, &quantized, threshold);
             // All that reach the floor, instead of the best: most often only a few more.
-            let (near, _) = self.best(query, &quantized, (usize::MAX, floor), scratch)?;
-            ranked = self.weighed(&vector, &near)?;
+            let all = (usize::MAX, floor);
+            self.best(query, &quantized, all, scratch, &mut gathered)?;
+            ranked = self.weighed(&vector, &gathered.best)?;
         }
         if let Some(least) = query.least_score {
             ranked.retain(|place| place.score >= least);
@@ -54,9 +56,12 @@ impl Collection<'_> {
             let by_score = b.score.total_cmp(&a.score);
             by_score.then_with(|| a_key.cmp(b_key))
         });
-        let page = keyed.iter().skip(query.offset).take(query.top);
-        let hits = page.map(|(_, place)| self.hit(query, place.segment, place.doc, place.score));
-        Ok(Hits::new(hits.collect::<Result<_>>()?, true))
+        let mut hits = Hits::default();
+        for (_, place) in keyed.iter().skip(query.offset).take(query.top) {
+            self.hit_into(query, place.segment, place.doc, place.score, hits.next())?;
+        }
+        hits.end(true);
+        Ok(hits)
     }
 
     /// The encoder's own vector of a document.

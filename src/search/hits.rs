@@ -56,6 +56,14 @@ impl Hit {
         field.map(|(_, value)| value)
     }
 
+    /// Makes this another hit; the key's bytes are to be filled in.
+    pub(super) fn restart(&mut self, score: f32) -> &mut Vec<u8> {
+        self.score = score;
+        self.source = 0;
+        self.fields.clear();
+        self.key.restart()
+    }
+
     pub(crate) fn with_fields(self, fields: Vec<(String, Value)>) -> Hit {
         Hit { fields, ..self }
     }
@@ -74,10 +82,18 @@ impl Hit {
 /// assert_eq!(keys, ["a", "b"]);
 /// assert!(hits.proven_exact());
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Hits {
     hits: Vec<Hit>,
     proven_exact: bool,
+    /// Hits of earlier answers, for their memory.
+    spare: Vec<Hit>,
+}
+
+impl PartialEq for Hits {
+    fn eq(&self, other: &Hits) -> bool {
+        self.hits == other.hits && self.proven_exact == other.proven_exact
+    }
 }
 
 impl Hits {
@@ -85,7 +101,11 @@ impl Hits {
     /// whether they are proven to be the best there are.
     #[must_use]
     pub fn new(hits: Vec<Hit>, proven_exact: bool) -> Hits {
-        Hits { hits, proven_exact }
+        Hits {
+            hits,
+            proven_exact,
+            spare: Vec::new(),
+        }
     }
 
     /// Whether these are proven to be the results, in order, of scoring every document with the
@@ -120,6 +140,25 @@ impl Hits {
     #[must_use]
     pub fn as_slice(&self) -> &[Hit] {
         &self.hits
+    }
+}
+
+/// Filling an answer again: [`Hits::restart`], [`Hits::next`] for each hit, [`Hits::end`].
+impl Hits {
+    pub(super) fn restart(&mut self, proven_exact: bool) {
+        self.spare.append(&mut self.hits);
+        self.proven_exact = proven_exact;
+    }
+
+    pub(super) fn next(&mut self) -> &mut Hit {
+        let hit = self.spare.pop().unwrap_or_else(|| Hit::new("", 0.0));
+        self.hits.push(hit);
+        let last = self.hits.len() - 1;
+        &mut self.hits[last]
+    }
+
+    pub(super) fn end(&mut self, proven_exact: bool) {
+        self.proven_exact = proven_exact;
     }
 }
 

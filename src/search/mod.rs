@@ -64,6 +64,17 @@ pub trait Searcher: Send + Sync {
     /// What the collection's encoder may want to know of it.
     fn statistics(&self) -> &dyn Statistics;
 
+    /// [`Searcher::search_with`] into an answer whose memory is used again. An index's snapshot
+    /// allocates nothing for a query without filter, fields and pruning once hits and scratch
+    /// have grown to what such queries need.
+    ///
+    /// # Errors
+    /// As [`Searcher::search_with`]; then `hits` has some of the answer.
+    fn search_into(&self, query: &Query, scratch: &mut Scratch, hits: &mut Hits) -> Result<()> {
+        *hits = self.search_with(query, scratch)?;
+        Ok(())
+    }
+
     /// The best documents.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Memory that searches reuse, so that a warm query allocates nothing.
 
-use super::pruned;
+use super::{collection::Gathered, pruned};
 use crate::{
     error::{Error, Result},
     quantize::ImpactVector,
@@ -19,6 +19,7 @@ pub struct Scratch {
     pub(super) lists: Vec<QueryLists>,
     pub(super) vector: ImpactVector,
     pub(super) pruned: pruned::Memory,
+    pub(super) gathered: Gathered,
     level: Option<Level>,
 }
 

@@ -61,6 +61,12 @@ impl DocKey {
         String::from_utf8_lossy(&self.0)
     }
 
+    /// No bytes, to be filled.
+    pub(crate) fn restart(&mut self) -> &mut Vec<u8> {
+        self.0.clear();
+        &mut self.0
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         match self.0.len() {
             0 => Err(Error::invalid("key", "1 to 4096 bytes", "none")),

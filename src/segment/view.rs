@@ -149,8 +149,13 @@ impl Segment {
     /// The key of a document.
     pub(crate) fn key(&self, doc: DocId) -> Result<DocKey> {
         let mut key = Vec::new();
-        self.keys.read(self.keys.rank(doc)?, &mut key)?;
+        self.read_key(doc, &mut key)?;
         Ok(DocKey::from(key))
+    }
+
+    /// Appends the key of a document to `into`.
+    pub(crate) fn read_key(&self, doc: DocId, into: &mut Vec<u8>) -> Result<()> {
+        self.keys.read(self.keys.rank(doc)?, into)
     }
 
     /// Positions of the keys among the segment's sorted keys, by document, little-endian.

@@ -209,7 +209,7 @@ fn flat_queries_leave_every_block_and_are_as_exact() {
                 effort: Effort::Exact,
             };
             assert_eq!(lists.is_some(), layout == Layout::BlocksAndLists);
-            let mut outcome = |most| {
+            let outcome = |most| {
                 let mut top = TopK::new(10, 0);
                 pruned::search(&blocks, &query, most, &mut top, &mut Scratch::new())
             };

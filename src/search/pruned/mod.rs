@@ -64,9 +64,9 @@ pub(super) enum Outcome {
     TooManyBlocks,
 }
 
-/// Postings that are accumulated in the time in which one candidate is scored, or found to be
-/// ruled out by then.
-const POSTINGS_PER_BLOCK: u64 = 300;
+/// Postings that are accumulated in the time that one candidate takes on average: six of ten are
+/// scored, the threshold rules the others out by then.
+const POSTINGS_PER_BLOCK: u64 = 450;
 
 /// Gives up where scoring what is left costs more than accumulating `most` postings, if they are
 /// given.
@@ -112,7 +112,7 @@ pub(super) fn search(
         seed(&scorer, seeds, sums, most, candidates, top);
     }
     collect(&plan, level, sums, most, candidates, top);
-    let is_stubborn = thin_out(&scorer, seeds, candidates, top);
+    let is_stubborn = thin_out(&scorer, seeds, candidates, is_too_much, top);
     if is_too_much(candidates.len()) {
         return Outcome::TooManyBlocks;
     }
@@ -190,7 +190,13 @@ fn collect(
 /// Where seeds left many candidates (or there were too few lines to seed from), scores the best of
 /// them and drops those that the new threshold rules out, which is cheaper than sorting them all;
 /// as often as that rules out many. Says whether in the end it did not.
-fn thin_out(scorer: &Scorer<'_>, seeds: usize, candidates: &mut Vec<u64>, top: &mut TopK) -> bool {
+fn thin_out(
+    scorer: &Scorer<'_>,
+    seeds: usize,
+    candidates: &mut Vec<u64>,
+    is_too_much: impl Fn(usize) -> bool,
+    top: &mut TopK,
+) -> bool {
     let mut count = seeds;
     while candidates.len() / 4 > count {
         candidates.select_nth_unstable_by(count, |a, b| b.cmp(a));
@@ -202,7 +208,7 @@ fn thin_out(scorer: &Scorer<'_>, seeds: usize, candidates: &mut Vec<u64>, top: &
         candidates.drain(..count);
         let before = candidates.len();
         candidates.retain(|&candidate| halves(candidate).0 >= cut);
-        if candidates.len() > before / 8 * 7 {
+        if candidates.len() > before / 8 * 7 || is_too_much(candidates.len()) {
             return true;
         }
         count *= 2;

@@ -1,11 +1,14 @@
 //! The forward section of a windowed segment: every document's whole vector, compact.
 //!
 //! A vector is its number of terms, the gaps between its terms, both as LEB128, then its impacts.
+//! Terms go by their position among the segment's terms: where ids are hashes, a gap between ids
+//! takes four or five bytes and one between positions one or two.
 //! Whatever the bytes hold, reading stays inside the document's own bytes and allocates no more
 //! than they could hold.
 
 use std::ops::Range;
 
+use super::{halves, windows::TERMS};
 use crate::{
     bytes::{Origin, Reader},
     error::Result,
@@ -24,6 +27,8 @@ pub(super) const BYTES: SectionId = SectionId::required(25, "vectors");
 pub(crate) struct Vectors<'a> {
     starts: &'a [[u8; 8]],
     bytes: &'a [u8],
+    /// The segment's terms, rising, each with something else.
+    terms: &'a [[u8; 8]],
     origin: Origin<'a>,
 }
 
@@ -33,6 +38,7 @@ impl<'a> Vectors<'a> {
         Vectors {
             starts: view.section(STARTS).as_chunks().0,
             bytes: view.section(BYTES),
+            terms: view.section(TERMS).as_chunks().0,
             origin: view.origin(BYTES),
         }
     }
@@ -82,12 +88,14 @@ impl<'a> Vectors<'a> {
         into.terms.reserve(count);
         let mut next = 0_u64;
         for _ in 0..count {
-            let term = next + u64::from(read_number(&mut reader)?);
-            next = term + 1;
-            let Ok(term) = u32::try_from(term) else {
-                return Err(reader.corrupt("term ids below 2^32", term));
+            let place = next + u64::from(read_number(&mut reader)?);
+            next = place + 1;
+            let term = usize::try_from(place).ok();
+            let Some(&term) = term.and_then(|place| self.terms.get(place)) else {
+                let expected = format_args!("a term below {}", self.terms.len());
+                return Err(reader.corrupt(expected, place));
             };
-            into.terms.push(TermId::from(term));
+            into.terms.push(TermId::from(halves(term).0));
         }
         let impacts = reader.bytes(count, "impacts")?;
         if impacts.contains(&0) {
@@ -114,14 +122,19 @@ impl VectorsWriter {
         })
     }
 
-    pub(super) fn push(&mut self, vector: &ImpactVector, file: &mut FileWriter) -> Result<()> {
+    /// Adds the vector of the next document; `places` are the positions of its terms.
+    pub(super) fn push(
+        &mut self,
+        vector: &ImpactVector,
+        places: &[u32],
+        file: &mut FileWriter,
+    ) -> Result<()> {
         self.buffer.clear();
         put_number(&mut self.buffer, u32::try_from(vector.len()).unwrap_or(0));
         let mut next = 0;
-        for term in &vector.terms {
-            put_number(&mut self.buffer, term.get() - next);
-            // Terms strictly rise, so a last term of 2^32 - 1 is followed by none.
-            next = term.get().wrapping_add(1);
+        for place in places {
+            put_number(&mut self.buffer, place - next);
+            next = place + 1;
         }
         self.buffer.extend_from_slice(&vector.impacts);
         file.write(&self.buffer)?;

@@ -1,4 +1,5 @@
-//! Writes the windowed layout: vectors in one pass, lists in passes over ranges of terms.
+//! Writes the windowed layout: a pass to count, one to write vectors, then lists in passes over
+//! ranges of terms.
 //!
 //! Memory is 5 bytes per posting of a pass, at most [`PASS_POSTINGS`] of them, and tables of terms,
 //! lists and documents. More postings mean more passes over the source, not more memory.
@@ -38,7 +39,8 @@ pub(super) fn write_with(
     progress: &mut Progress<'_>,
     pass_postings: u64,
 ) -> Result<()> {
-    let terms = write_vectors(source, file, progress)?;
+    let terms = count_terms(source, progress)?;
+    write_vectors(source, &terms, file, progress)?;
     let (list_count, posting_count) = write_lists(source, &terms, file, progress, pass_postings)?;
     let mut head = Vec::with_capacity(HEAD_LEN);
     let term_count = u32::try_from(terms.len()).unwrap_or(u32::MAX);
@@ -86,30 +88,55 @@ pub(super) fn write_lists(
     Ok((tables.list_count, posting_count))
 }
 
-/// Writes the forward section; returns each term with its number of documents, by rising term.
-fn write_vectors(
+/// Each term with its number of documents, by rising term.
+fn count_terms(
     source: &dyn ImpactSource,
-    file: &mut FileWriter,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<(TermId, u32)>> {
     let mut counts = TermMap::default();
+    let mut vector = ImpactVector::default();
+    for doc in 0..source.doc_count() {
+        if doc.is_multiple_of(STEP) {
+            let total = u64::from(source.doc_count());
+            progress.step("counting terms", u64::from(doc), total)?;
+        }
+        source.read(DocId(doc), &mut vector)?;
+        for &term in &vector.terms {
+            *counts.entry(term) += 1;
+        }
+    }
+    let mut terms: Vec<(TermId, u32)> = counts.iter().collect();
+    terms.sort_unstable();
+    Ok(terms)
+}
+
+/// Writes the forward section.
+fn write_vectors(
+    source: &dyn ImpactSource,
+    terms: &[(TermId, u32)],
+    file: &mut FileWriter,
+    progress: &mut Progress<'_>,
+) -> Result<()> {
+    let Pass { places: map, .. } = Pass::new(terms);
     let mut writer = VectorsWriter::begin(file)?;
     let mut vector = ImpactVector::default();
+    let mut places = Vec::new();
     for doc in 0..source.doc_count() {
         if doc.is_multiple_of(STEP) {
             let total = u64::from(source.doc_count());
             progress.step("writing vectors", u64::from(doc), total)?;
         }
         source.read(DocId(doc), &mut vector)?;
-        for &term in &vector.terms {
-            *counts.entry(term) += 1;
+        places.clear();
+        places.extend(vector.terms.iter().filter_map(|&term| map.get(term)));
+        if places.len() != vector.len() {
+            let found = format!("other terms of document {doc}");
+            let expected = "the same at every reading";
+            return Err(Error::invalid("documents", expected, found));
         }
-        writer.push(&vector, file)?;
+        writer.push(&vector, &places, file)?;
     }
-    writer.finish(file)?;
-    let mut terms: Vec<(TermId, u32)> = counts.iter().collect();
-    terms.sort_unstable();
-    Ok(terms)
+    writer.finish(file)
 }
 
 /// The terms of one pass over the source.
