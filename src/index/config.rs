@@ -65,6 +65,7 @@ pub enum Checks {
 /// | [`weight_limit`](Config::weight_limit) | the encoder's, else from the first commit |
 /// | [`keep_statistics`](Config::keep_statistics) | when the encoder asks for it |
 /// | [`keep_labels`](Config::keep_labels) | when the encoder's vocabulary is open |
+/// | [`keep_weights`](Config::keep_weights) | no |
 /// | [`partition_by`](Config::partition_by) | no field |
 ///
 /// | chosen at each opening | default |
@@ -77,6 +78,7 @@ pub enum Checks {
 /// | [`checks`](Config::checks) | [`Checks::Tables`] |
 /// | [`threads`](Config::threads) | 1, the caller's own |
 /// | [`ordered_from`](Config::ordered_from) | 50,000 documents |
+/// | [`keep_lists`](Config::keep_lists) | no |
 /// | [`calibration_queries`](Config::calibration_queries) | none: documents stand in for them |
 /// | [`allow_other_encoder`](Config::allow_other_encoder) | another encoder is refused |
 ///
