@@ -71,6 +71,51 @@ fn search(c: &mut Criterion) {
     }
 }
 
+/// Filters by how many documents they admit, anywhere or side by side, beside no filter.
+fn filters(c: &mut Criterion) {
+    let all = i64::try_from(document_count()).expect("few documents");
+    for (layout, ordered_from) in LAYOUTS {
+        let snapshot = filled(document_count(), ordered_from);
+        let mut group = c.benchmark_group(format!("filters/{layout}"));
+        let mut bench = |name: String, filter: Option<Filter>| {
+            let queries: Vec<Query> = (0..20)
+                .map(|at| Query::new(VECTORS.query(3000 + at)))
+                .map(|query| match &filter {
+                    None => query,
+                    Some(filter) => query.filter(filter.clone()),
+                })
+                .collect();
+            for query in &queries {
+                let oracle = snapshot.exhaustive().search(query).expect("searches");
+                assert_eq!(snapshot.search(query).expect("searches"), oracle, "{name}");
+            }
+            let mut scratch = Scratch::new();
+            let mut next = queries.iter().cycle();
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    let query = next.next().expect("a cycle has no end");
+                    snapshot.search_with(black_box(query), &mut scratch)
+                });
+            });
+        };
+        bench("none".to_owned(), None);
+        for one_in in [2, 20, 200, 10_000] {
+            let anywhere = Filter::range("shuffled", 0..SHUFFLED / one_in);
+            bench(format!("1 in {one_in}, anywhere"), Some(anywhere));
+            let together = Filter::range("number", all / 3..all / 3 + all / one_in);
+            bench(format!("1 in {one_in}, side by side"), Some(together));
+        }
+        group.finish();
+    }
+}
+
+/// Numbers below this, each as often as any other, that have nothing to do with a document's.
+const SHUFFLED: i64 = 10_000;
+
+fn shuffled(number: i64) -> i64 {
+    number * 7_919 % SHUFFLED
+}
+
 /// Many queries at once; the time is that of all.
 fn batch(c: &mut Criterion) {
     let queries: Vec<Query> = (0..200)
@@ -246,6 +291,8 @@ fn fill(index: &Index, count: u64) {
         let document = Document::new(format!("{number:06}"), VECTORS.document(number))
             .field("parity", whole % 2)
             .field("thousandth", whole % 1000)
+            .field("number", whole)
+            .field("shuffled", shuffled(whole))
             .field("tenant", whole * 31 % 50);
         writer.upsert(document).expect("a sound document");
         if number == count / 2 {
@@ -270,6 +317,6 @@ fn criterion() -> Criterion {
 criterion_group! {
     name = benches;
     config = criterion();
-    targets = build, open, search, batch, partition
+    targets = build, open, search, filters, batch, partition
 }
 criterion_main!(benches);

@@ -6,6 +6,7 @@ mod concurrency;
 mod corrupt;
 mod crash;
 mod differential;
+mod floats;
 mod floors;
 #[path = "../../benches/generate/mod.rs"]
 mod generate;
