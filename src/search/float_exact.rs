@@ -29,6 +29,10 @@ impl Collection<'_> {
             let expected = "a mode other than float-exact, whose results have their scores already";
             return Err(Error::invalid("rescoring", expected, "both"));
         }
+        let mut over = 0.0_f32;
+        for live in self.segments {
+            over = over.max(live.segment().most_over()?);
+        }
         let vector = kept(query);
         let quantized = QuantizedQuery::of_all_terms(&vector)?;
         let wanted = query.offset.saturating_add(query.top);
@@ -39,7 +43,7 @@ impl Collection<'_> {
             let threshold = ranked.iter().map(|place| place.score);
             // Scores over what 32 bits hold are all infinite, and equal.
             let threshold = threshold.fold(f32::MAX, f32::min);
-            let floor = self.floor(&vector, &quantized, threshold);
+            let floor = self.floor(&vector, &quantized, over, threshold);
             // All that reach the floor, instead of the best: most often only a few more.
             let all = (usize::MAX, floor);
             self.best(query, &quantized, all, scratch, &mut gathered)?;
@@ -88,12 +92,14 @@ impl Collection<'_> {
     }
 
     /// The least score by impacts of a document whose float score may reach `threshold`.
-    fn floor(&self, vector: &SparseVector, quantized: &QuantizedQuery, threshold: f32) -> u32 {
-        let over = self
-            .segments
-            .iter()
-            .map(|live| live.segment().weight_over());
-        let over = f64::from(over.fold(0.0, f32::max));
+    fn floor(
+        &self,
+        vector: &SparseVector,
+        quantized: &QuantizedQuery,
+        over: f32,
+        threshold: f32,
+    ) -> u32 {
+        let over = f64::from(over);
         let heaviest = f64::from(self.scale.limit());
         let lost = vector
             .iter()

@@ -165,9 +165,10 @@ impl Documents for Merged<'_> {
     }
 
     fn weight_over(&self) -> f32 {
-        self.segments()
-            .map(Segment::weight_over)
-            .fold(0.0, f32::max)
+        let all = self
+            .segments()
+            .filter_map(|segment| segment.most_over().ok());
+        all.fold(0.0, f32::max)
     }
 
     fn has_full_vectors(&self) -> bool {

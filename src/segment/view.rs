@@ -203,9 +203,15 @@ impl Segment {
         }
     }
 
-    /// The most by which such a weight is above what its impact stands for.
-    pub(crate) fn weight_over(&self) -> f32 {
-        self.info.weight_over
+    /// The most by which one of the encoder's own weights is above what its impact stands for.
+    ///
+    /// # Errors
+    /// When those weights are not kept.
+    pub(crate) fn most_over(&self) -> Result<f32> {
+        match &self.weights {
+            Some(_) => Ok(self.info.weight_over),
+            None => Err(no_weights()),
+        }
     }
 
     /// Replaces `into` by the encoder's own weights of a document, which has `len` terms, by
