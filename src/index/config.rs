@@ -299,9 +299,9 @@ impl Config {
 
     /// What is kept in a new index.
     /// Keeps lists by term beside the blocks of large segments that are written from now on, for
-    /// 3 bytes a term of a document more: the most that a query then costs is accumulating its
-    /// lists, whatever its weights and `k`. Without them, a query of a hundred terms of one weight
-    /// for a thousand results may take four times as long. Ordinary queries gain nothing.
+    /// 3 bytes a term of a document more. Queries whose blocks would cost more than accumulating
+    /// their lists then do that: without, a query of a hundred terms of one weight for a thousand
+    /// results may take four times as long. Ordinary queries gain nothing.
     #[must_use]
     pub fn keep_lists(mut self) -> Config {
         self.keeps_lists = true;

@@ -64,9 +64,10 @@ pub(super) enum Outcome {
     TooManyBlocks,
 }
 
-/// Postings that are accumulated in the time that one candidate takes on average: six of ten are
-/// scored, the threshold rules the others out by then.
-const POSTINGS_PER_BLOCK: u64 = 450;
+/// Postings that are accumulated in the time that a block takes whose every term is looked up: so
+/// many, and so many for each term of the query.
+const POSTINGS_PER_BLOCK: u64 = 200;
+const POSTINGS_PER_TERM: u64 = 9;
 
 /// Gives up where scoring what is left costs more than accumulating `most` postings, if they are
 /// given.
@@ -81,7 +82,7 @@ pub(super) fn search(
     let Memory {
         terms,
         sums,
-        most,
+        most: line_most,
         candidates,
         present,
     } = &mut scratch.pruned;
@@ -98,27 +99,28 @@ pub(super) fn search(
         scorer.score_whole(blocks.filter(|&block| block < view.block_count()), top);
         return Outcome::Done(Proof::Exact);
     }
-    let is_too_much = |blocks: usize| {
-        let postings = (blocks as u64).saturating_mul(POSTINGS_PER_BLOCK);
-        query.effort == Effort::Exact && most_postings.is_some_and(|most| postings > most)
-    };
-    // So many seeds, and at least as many blocks after them, unless the caller has a threshold.
-    if top.threshold() <= 1 && is_too_much(top.k() / RESULTS_PER_SEED * 2) {
+    let seeds = SEEDS + top.k() / RESULTS_PER_SEED;
+    let per_block = POSTINGS_PER_BLOCK + POSTINGS_PER_TERM * plan.terms.len() as u64;
+    let cost = |blocks: usize| (blocks as u64).saturating_mul(per_block);
+    let most = most_postings.filter(|_| query.effort == Effort::Exact);
+    // Six candidates of ten are scored; the threshold rules the others out by then.
+    let is_too_much = |blocks: usize| most.is_some_and(|most| cost(blocks) / 5 * 3 > most);
+    // Without a threshold all seeds are scored: a quarter of what accumulation costs may be lost.
+    if top.threshold() <= 1 && most.is_some_and(|most| cost(seeds) > most / 4) {
         return Outcome::TooManyBlocks;
     }
-    bounds::add_up(view, &plan, query.allowed, level, sums, most);
-    let seeds = SEEDS + top.k() / RESULTS_PER_SEED;
-    if seeds <= most.len() / 2 {
-        seed(&scorer, seeds, sums, most, candidates, top);
+    bounds::add_up(view, &plan, query.allowed, level, sums, line_most);
+    if seeds <= line_most.len() / 2 {
+        seed(&scorer, seeds, sums, line_most, candidates, top);
     }
-    collect(&plan, level, sums, most, candidates, top);
+    collect(&plan, level, sums, line_most, candidates, top);
     let is_stubborn = thin_out(&scorer, seeds, candidates, is_too_much, top);
     if is_too_much(candidates.len()) {
         return Outcome::TooManyBlocks;
     }
     if query.effort == Effort::Exact
         && is_stubborn
-        && candidates.len() / SCANNED_PER_LINE > most.len()
+        && candidates.len() / SCANNED_PER_LINE > line_most.len()
     {
         scan::visit(view, &scorer, level, candidates, present, top);
         return Outcome::Done(Proof::Exact);
