@@ -68,6 +68,9 @@ mod id;
 mod index;
 pub mod interchange;
 pub mod memory;
+#[cfg(sparsely_planted)]
+#[doc(hidden)]
+pub mod planted;
 mod progress;
 mod quantize;
 mod search;
@@ -80,13 +83,16 @@ pub mod text;
 #[cfg(feature = "train")]
 pub mod train;
 
+#[cfg(feature = "json")]
+pub use crate::index::{Export, Import};
 pub use crate::{
     encode::{Encoder, Fingerprint, LexicalEncoder, StaticEncoder, StaticTable, TableEncoder},
     error::{Error, ErrorKind, Result},
     id::{CommitId, SegmentId, TermId},
     index::{
-        Checks, Config, Damage, Durability, Fallback, Index, IndexWriter, MemoryIndex, Merging,
-        Repair, SegmentStats, Snapshot, Stats, Verification, Verify, Writer,
+        Checks, Config, Damage, Durability, Fallback, Index, IndexWriter, MemoryIndex, MergeJob,
+        MergedSegment, Merging, PartStats, Repair, SegmentStats, Snapshot, Stats, Verification,
+        Verify, Writer,
     },
     progress::{Progress, Step},
     search::{

@@ -121,6 +121,49 @@ $search --mode exhaustive --run "$work/two-exhaustive.gt" --rounds 2 --times "$w
 cmp "$work/two.gt" "$work/two-exhaustive.gt" || fail "two steps differ by mode"
 python3 -c 'import json, sys; assert len(json.load(open(sys.argv[1]))) == 20' "$work/times.json"
 
+echo "-- inspect"
+answer=$($bin/inspect stats "$work/vectors" --json)
+has "$answer" '"documents":2000'
+has "$answer" '"bytes_per_posting"'
+has "$($bin/inspect stats "$work/vectors")" "2000 documents"
+has "$($bin/inspect verify "$work/vectors")" "whole"
+has "$($bin/inspect verify --quick "$work/vectors" --json)" '"whole":true'
+$bin/inspect export "$work/vectors" "$work/vectors.jsonl" >/dev/null
+$bin/inspect import "$work/vectors.jsonl" "$work/copied vectors" >/dev/null
+$bin/vectors search "$work/copied vectors" "$work/queries.csr" --top 10 --run "$work/copied.gt" >/dev/null
+cmp "$work/exact.gt" "$work/copied.gt" || fail "an exported and imported index answers differently"
+$bin/inspect export "$work/vectors" - 2>/dev/null | $bin/inspect import - "$work/piped" >/dev/null
+has "$($bin/inspect repair "$work/vectors")" "nothing to repair"
+python3 - "$work/vectors" <<'PY'
+import glob, sys
+name = max(glob.glob(sys.argv[1] + "/segment-*"), key=lambda name: len(open(name, "rb").read()))
+data = bytearray(open(name, "rb").read())
+data[len(data) // 2] ^= 1
+open(name, "wb").write(data)
+PY
+status=0; answer=$($bin/inspect verify "$work/vectors" --json) || status=$?
+[ "$status" = 1 ] || fail "verify of a damaged index exits $status"
+has "$answer" '"offset"'
+status=0; answer=$($bin/inspect repair "$work/vectors") || status=$?
+[ "$status" = 1 ] || fail "repair without --write exits $status"
+has "$answer" "nothing was written"
+status=0; answer=$($bin/inspect export "$work/vectors" "$work/saved.jsonl" --json) || status=$?
+[ "$status" = 1 ] || fail "export of a damaged index exits $status"
+has "$answer" '"complete":false'
+status=0; $bin/inspect export "$work/vectors" "$work/saved.jsonl" 2>"$work/message" || status=$?
+[ "$status" = 2 ] || fail "export over a file exits $status"
+status=0; answer=$($bin/inspect repair "$work/vectors" --write --json) || status=$?
+[ "$status" = 1 ] || fail "a repair that loses documents exits $status"
+has "$answer" '"lost_keys"'
+has "$($bin/inspect verify "$work/vectors")" "whole"
+status=0; $bin/inspect verify "$work/none" 2>"$work/message" || status=$?
+[ "$status" = 2 ] || fail "verify of nothing exits $status"
+has "$(cat "$work/message")" "no index"
+sed -i '3s/"vector"/"vektor"/' "$work/vectors.jsonl"
+status=0; $bin/inspect import "$work/vectors.jsonl" "$work/bad" 2>"$work/message" || status=$?
+[ "$status" = 2 ] || fail "import of a bad line exits $status"
+has "$(cat "$work/message")" "vectors.jsonl:3"
+
 echo "-- experience"
 python3 - "$work/episodes.jsonl" <<'PY'
 import json, sys

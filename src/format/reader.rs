@@ -1,6 +1,12 @@
 //! Opens a file of sections: after [`FileView::open`] every section lies inside the file.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use super::{
     ALIGNMENT, CHECKSUM_BLOCK_LEN, END_MAGIC, FOOTER_LEN, FileIdentity, HEADER_LEN, MAGIC,
@@ -16,7 +22,8 @@ use crate::{
 /// A file whose frame was checked: header, footer, section table and the checksums' own checksum.
 ///
 /// Checks run in the order of dependence: length, header, footer, table, checksums, sections. The
-/// content of sections is not read; [`FileView::verify`] does that.
+/// content of sections is not read: [`FileView::check`] compares it with its checksums when it is
+/// first needed, [`FileView::verify`] all of it at once.
 #[derive(Clone, Debug)]
 pub(crate) struct FileView {
     bytes: FileBytes,
@@ -25,6 +32,17 @@ pub(crate) struct FileView {
     checksums: Range<usize>,
     /// Bytes that the checksums cover.
     covered: usize,
+    /// Clones share it.
+    compared: Arc<Compared>,
+}
+
+/// Which blocks of 64 KiB were compared with their checksums.
+#[derive(Debug)]
+struct Compared {
+    /// A bit for each block that agreed.
+    agreed: Box<[AtomicU64]>,
+    /// The first block that [`FileView::touch`] found damaged, plus 1; 0: none.
+    damaged: AtomicU64,
 }
 
 impl FileView {
@@ -45,13 +63,25 @@ impl FileView {
         let footer = frame.footer(identity)?;
         let sections = frame.sections(&footer, known)?;
         let checksums = frame.checksums(&footer, len)?;
+        let words = footer.checksum_count.div_ceil(64);
         Ok(FileView {
             name: name.to_owned(),
             sections,
             checksums,
             covered: footer.table.end,
+            compared: Arc::new(Compared {
+                agreed: (0..words).map(|_| AtomicU64::new(0)).collect(),
+                damaged: AtomicU64::new(0),
+            }),
             bytes,
         })
+    }
+
+    /// From now on nothing is compared with its checksum: to name what a damaged file held.
+    pub(crate) fn trust(&self) {
+        for word in &self.compared.agreed {
+            word.store(u64::MAX, Ordering::Relaxed);
+        }
     }
 
     /// The identity that a header claims, unchecked but for its checksum: for `verify`, and for
@@ -125,18 +155,94 @@ impl FileView {
         }
     }
 
+    /// A cursor over a section that agrees with its checksums.
+    pub(crate) fn checked_reader(&self, id: SectionId) -> Result<Reader<'_>> {
+        self.required(id)?;
+        self.check(id.name, self.range(id).unwrap_or_default())?;
+        Ok(self.reader(id))
+    }
+
     /// Compares every byte of the file with its checksums.
     pub(crate) fn verify(&self) -> Result<()> {
         self.verify_range(0..self.covered, "file")
     }
 
-    fn verify_range(&self, range: Range<usize>, section: &'static str) -> Result<()> {
+    /// Compares the blocks around `range`, which lies in `section`, with their checksums, each
+    /// once in the life of this view: a bit and a branch where that was done before.
+    #[inline]
+    pub(crate) fn check(&self, section: &'static str, range: Range<usize>) -> Result<()> {
         let first = range.start / CHECKSUM_BLOCK_LEN;
-        let last = range.end.div_ceil(CHECKSUM_BLOCK_LEN);
+        let last = range.end.saturating_sub(1) / CHECKSUM_BLOCK_LEN;
+        if first == last && self.was_compared(first) || range.is_empty() {
+            return Ok(());
+        }
+        self.compare(section, first, last)
+    }
+
+    /// As [`FileView::check`], for inner loops that cannot fail: says whether the bytes agree, and
+    /// remembers where they do not, for [`FileView::damage`].
+    #[inline]
+    pub(crate) fn touch(&self, section: &'static str, range: Range<usize>) -> bool {
+        let first = range.start / CHECKSUM_BLOCK_LEN;
+        let last = range.end.saturating_sub(1) / CHECKSUM_BLOCK_LEN;
+        if first == last && self.was_compared(first) || range.is_empty() {
+            return true;
+        }
+        #[cfg(sparsely_planted)]
+        if crate::planted::bug("planted: postings are not compared when they are read") {
+            return true;
+        }
+        self.compare(section, first, last).is_ok()
+    }
+
+    /// The damage that [`FileView::touch`] met, if any: whatever was computed since is void, for
+    /// the life of this view.
+    pub(crate) fn damage(&self, section: &'static str) -> Result<()> {
+        let damaged = self.compared.damaged.load(Ordering::Relaxed);
+        let Some(block) = damaged.checked_sub(1) else {
+            return Ok(());
+        };
+        let start = usize::try_from(block).unwrap_or(0) * CHECKSUM_BLOCK_LEN;
+        self.verify_range(start..start + 1, section)
+    }
+
+    #[inline]
+    fn was_compared(&self, block: usize) -> bool {
+        // Relaxed: the bit says something of bytes that never change.
+        let word = self.compared.agreed.get(block / 64);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
+    }
+
+    #[cold]
+    fn compare(&self, section: &'static str, first: usize, last: usize) -> Result<()> {
+        for block in first..=last {
+            if !self.was_compared(block) {
+                let start = block * CHECKSUM_BLOCK_LEN;
+                let agrees = self.verify_range(start..start + 1, section);
+                if agrees.is_err() {
+                    let found = block as u64 + 1;
+                    self.compared.damaged.store(found, Ordering::Relaxed);
+                }
+                agrees?;
+                if let Some(word) = self.compared.agreed.get(block / 64) {
+                    word.fetch_or(1 << (block % 64), Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_range(&self, range: Range<usize>, section: &'static str) -> Result<()> {
+        #[cfg(sparsely_planted)]
+        if crate::planted::bug("planted: checksums are not compared") {
+            return Ok(());
+        }
+        let first = range.start / CHECKSUM_BLOCK_LEN;
+        let count = range.end.div_ceil(CHECKSUM_BLOCK_LEN).saturating_sub(first);
         let covered = self.bytes.get(..self.covered).unwrap_or_default();
         let stored = self.bytes.get(self.checksums.clone()).unwrap_or_default();
         let blocks = covered.chunks(CHECKSUM_BLOCK_LEN).zip(stored.chunks(4));
-        for (at, (block, stored)) in blocks.enumerate().take(last).skip(first) {
+        for (at, (block, stored)) in blocks.enumerate().skip(first).take(count) {
             let found = crc32fast::hash(block);
             if found.to_le_bytes() != *stored {
                 let offset = (at * CHECKSUM_BLOCK_LEN) as u64;

@@ -11,6 +11,8 @@ use std::{
 };
 
 use super::config::Durability;
+#[cfg(sparsely_planted)]
+use crate::planted;
 use crate::{
     error::{Error, ErrorKind, Result},
     format::{FileName, Manifest},
@@ -35,13 +37,41 @@ pub(super) fn publish(
     durability: Durability,
     manifest: &Manifest,
 ) -> Result<(), Failure> {
+    #[cfg(sparsely_planted)]
+    let asked = durability;
+    #[cfg(sparsely_planted)]
+    let durability = unless(
+        "planted: the directory is not synced before the manifest",
+        asked,
+    );
     sync_directory(storage, durability).map_err(Failure::Unsynced)?;
     let unfinished = FileName::Unfinished(manifest.commit, random()).to_string();
     let file = storage.create(&unfinished).map_err(Failure::Abandoned)?;
     let file = manifest.write(file).map_err(Failure::Abandoned)?;
-    finish(file, durability).map_err(Failure::Unsynced)?;
     let name = FileName::Manifest(manifest.commit).to_string();
-    let unknown = |error| Failure::Unknown(Error::outcome_unknown(manifest.commit.0, error));
+    #[cfg(sparsely_planted)]
+    if planted::bug("planted: the manifest is renamed before its sync") {
+        let renamed = storage.rename(&unfinished, &name);
+        return renamed
+            .and_then(|()| finish(file, asked))
+            .and_then(|()| sync_directory(storage, asked))
+            .map_err(|error| Failure::Unknown(Error::outcome_unknown(manifest.commit.0, error)));
+    }
+    #[cfg(sparsely_planted)]
+    let durability = unless("planted: the manifest is not synced", asked);
+    finish(file, durability).map_err(Failure::Unsynced)?;
+    let unknown = |error| {
+        #[cfg(sparsely_planted)]
+        if planted::bug("planted: an unknown outcome is called a failure") {
+            return Failure::Abandoned(error);
+        }
+        Failure::Unknown(Error::outcome_unknown(manifest.commit.0, error))
+    };
+    #[cfg(sparsely_planted)]
+    let durability = unless(
+        "planted: the directory is not synced after the manifest",
+        asked,
+    );
     match storage.rename(&unfinished, &name) {
         Ok(()) => sync_directory(storage, durability).map_err(unknown),
         Err(error) => match storage.open(&name) {
@@ -53,6 +83,11 @@ pub(super) fn publish(
 
 /// Ends a file: its bytes are durable, where that was asked for.
 pub(super) fn finish(mut file: Box<dyn WriteFile>, durability: Durability) -> Result<()> {
+    #[cfg(sparsely_planted)]
+    if planted::bug("planted: a failed sync is taken for done") {
+        let _ = file.sync();
+        return Ok(());
+    }
     match durability {
         Durability::Full => file.sync(),
         Durability::OsCache => Ok(()),
@@ -66,10 +101,21 @@ pub(super) fn sync_directory(storage: &dyn Storage, durability: Durability) -> R
     }
 }
 
-/// Removes every file of the index that none of `kept` needs. What cannot be removed now, because
+/// What a commit is to survive: nothing, where the bug is real.
+#[cfg(sparsely_planted)]
+pub(super) fn unless(bug: &str, asked: Durability) -> Durability {
+    if planted::bug(bug) {
+        Durability::OsCache
+    } else {
+        asked
+    }
+}
+
+/// Removes every file of the index that none of `kept` needs, but `spared`. What cannot be removed now, because
 /// the system refuses, is left for the next commit: it harms nobody.
-pub(super) fn remove_unneeded(storage: &dyn Storage, kept: &[&Manifest]) {
-    let needed: BTreeSet<FileName> = kept.iter().flat_map(|manifest| files(manifest)).collect();
+pub(super) fn remove_unneeded(storage: &dyn Storage, kept: &[&Manifest], spared: Option<FileName>) {
+    let needed = kept.iter().flat_map(|manifest| files(manifest));
+    let needed: BTreeSet<FileName> = needed.chain(spared).collect();
     let Ok(names) = storage.list() else {
         return;
     };
@@ -88,17 +134,19 @@ pub(super) fn remove_unneeded(storage: &dyn Storage, kept: &[&Manifest]) {
 /// earlier creation left when it was cut off.
 pub(super) fn check_vacant(storage: &dyn Storage) -> Result<()> {
     let names = storage.list()?;
+    if !commits(&names).is_empty() {
+        return Err(Error::already_exists(&storage.place()));
+    }
     for name in &names {
         match FileName::parse(name) {
-            Some(FileName::Manifest(_)) => return Err(Error::already_exists(&storage.place())),
             Some(FileName::Segment(_) | FileName::Deletes(..)) => {
                 let expected = "a manifest beside it, or an empty directory to create an index in";
                 return Err(Error::corrupt(name, "file", 0, expected, "neither"));
             }
-            Some(FileName::Unfinished(..)) | None => {}
+            Some(FileName::Manifest(_) | FileName::Unfinished(..)) | None => {}
         }
     }
-    remove_unneeded(storage, &[]);
+    remove_unneeded(storage, &[], None);
     Ok(())
 }
 

@@ -39,17 +39,17 @@ pub enum Merging {
     ByCaller,
 }
 
-/// What is compared with its checksum when a segment is opened.
+/// When a segment's bytes are compared with their checksums. Either way nothing is answered from
+/// bytes that were not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Checks {
-    /// Manifests and deletes whole, of segments the tables: enough that no damage can do worse
-    /// than change the answers about the damaged documents. Opening takes no longer for a
-    /// larger index. The default.
+    /// Manifests, deletes and tables when they are opened; everything else in pieces of 64 KiB,
+    /// each when it is first needed. Damage that no query needs is not noticed. The default.
     #[default]
-    Tables,
-    /// Every byte, at the first opening of each segment: what is damaged is never answered from.
-    /// For media that are not trusted.
+    OnTouch,
+    /// Every byte, at the first opening of each segment, and every structure against the others:
+    /// damage is noticed at once, and opening reads the whole index.
     Everything,
 }
 
@@ -75,7 +75,7 @@ pub enum Checks {
 /// | [`merging`](Config::merging) | [`Merging::AtCommit`] |
 /// | [`lock_wait`](Config::lock_wait) | none: a second writer is refused at once |
 /// | [`reading`](Config::reading) | [`Reading::Mapped`] |
-/// | [`checks`](Config::checks) | [`Checks::Tables`] |
+/// | [`checks`](Config::checks) | [`Checks::OnTouch`] |
 /// | [`threads`](Config::threads) | 1, the caller's own |
 /// | [`ordered_from`](Config::ordered_from) | 50,000 documents |
 /// | [`keep_lists`](Config::keep_lists) | no |
@@ -136,7 +136,7 @@ impl Default for Config {
             merging: Merging::AtCommit,
             lock_wait: Duration::ZERO,
             reading: Reading::Mapped,
-            checks: Checks::Tables,
+            checks: Checks::OnTouch,
             threads: 1,
             ordered_from: ORDERED_FROM,
             keeps_lists: false,
@@ -274,7 +274,7 @@ impl Config {
         self
     }
 
-    /// What is compared with its checksum when a segment is opened.
+    /// When a segment's bytes are compared with their checksums.
     #[must_use]
     pub fn checks(mut self, checks: Checks) -> Config {
         self.checks = checks;
@@ -333,6 +333,20 @@ impl Config {
             created_with: env!("CARGO_PKG_VERSION").to_owned(),
             partition: self.partition.clone(),
         })
+    }
+
+    /// With what is kept in another index.
+    #[cfg(feature = "json")]
+    pub(super) fn with_stored(mut self, stored: &ManifestConfig) -> Config {
+        let encoder = stored.encoder.as_ref();
+        self.encoder = encoder.map(|(name, digest)| Fingerprint::from_parts(name, *digest));
+        self.term_count = stored.term_count;
+        self.weight_limit = stored.weight_limit;
+        self.keeps_statistics = stored.keeps_statistics;
+        self.keeps_labels = stored.keeps_labels;
+        self.keeps_weights = stored.keeps_weights;
+        self.partition.clone_from(&stored.partition);
+        self
     }
 
     /// Refuses to open an index of another encoder.

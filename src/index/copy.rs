@@ -22,7 +22,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) when there is an index
-    /// already; otherwise when the file system refuses or a file cannot be read. What was copied
+    /// already, [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when this one is damaged;
+    /// otherwise when the file system refuses or a file cannot be read. What was copied
     /// until then is no index.
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<()> {
         let disk = Disk::create(path)?;
@@ -44,6 +45,9 @@ fn copy_segment(
     record: &mut SegmentRecord,
     live: &LiveSegment,
 ) -> Result<(), Failure> {
+    // A backup of damage would be found out when it is needed.
+    let whole = live.segment().file().verify();
+    whole.map_err(Failure::Abandoned)?;
     let name = FileName::Segment(record.id).to_string();
     let written = target.storage.create(&name).and_then(|mut file| {
         file.write(live.segment().file().bytes())?;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{commit, config::Checks, state::State};
+use super::{commit, config::Checks, state::State, verify::damage};
 use crate::{
     error::{Error, ErrorKind, Result},
     format::{FileName, FileRecord, IndexId, Manifest, SegmentRecord},
@@ -82,13 +82,16 @@ fn fall_back(
         return Err(newest);
     }
     for &commit in older {
-        if let Ok(mut state) = load_commit(storage, commit, checks, None) {
-            state.fallback = Some(Fallback {
-                commit: damaged,
-                reason: newest.to_string(),
-            });
-            return Ok(state);
-        }
+        match load_commit(storage, commit, checks, None) {
+            Ok(mut state) => {
+                state.fallback = Some(Fallback {
+                    commit: damaged,
+                    reason: newest.to_string(),
+                });
+                return Ok(state);
+            }
+            Err(error) => damage(error)?,
+        };
     }
     Err(newest)
 }
@@ -161,6 +164,23 @@ pub(super) fn open_live(
         }
     };
     Ok(LiveSegment::new(segment, deletes).calibrated(record.calibration))
+}
+
+/// A damaged segment as far as it can be opened, to name what it held; never to answer from.
+pub(super) fn open_damaged(
+    storage: &dyn Storage,
+    index: IndexId,
+    record: &SegmentRecord,
+) -> Option<LiveSegment> {
+    let name = FileName::Segment(record.id).to_string();
+    let bytes = storage.open(&name).ok()?;
+    let segment = Segment::open_damaged(bytes, &name, index, record.id.0).ok()?;
+    let deletes = record.deletes.and_then(|deletes| {
+        let name = FileName::Deletes(record.id, deletes.commit).to_string();
+        let bytes = open_recorded(storage, &name, deletes.file).ok()?;
+        Deletes::open(bytes, &name, index, record.id.0, segment.doc_count()).ok()
+    });
+    Some(LiveSegment::new(Arc::new(segment), deletes.map(Arc::new)))
 }
 
 pub(super) fn read_manifest(storage: &dyn Storage, commit: CommitId) -> Result<Manifest> {

@@ -1,6 +1,8 @@
 //! Counts of an index, for people who wonder.
 
-use super::{Index, recovery::Fallback};
+use std::collections::BTreeMap;
+
+use super::{Index, commit, recovery::Fallback, state::State};
 use crate::{
     error::Result,
     id::{CommitId, SegmentId},
@@ -12,6 +14,8 @@ use crate::{
 pub struct Stats {
     /// The commit.
     pub commit: CommitId,
+    /// All commits whose manifests are there, newest first: this one, and the one before.
+    pub commits: Vec<CommitId>,
     /// Documents alive.
     pub documents: u64,
     /// Documents deleted whose postings are still there.
@@ -20,6 +24,8 @@ pub struct Stats {
     pub files: usize,
     /// Bytes of segments and deletes.
     pub bytes: u64,
+    /// What the bytes are, largest first; they add up to `bytes`.
+    pub parts: Vec<PartStats>,
     /// The segments, by rising number.
     pub segments: Vec<SegmentStats>,
     /// The encoder's fingerprint, if one was named.
@@ -38,6 +44,30 @@ pub struct Stats {
     pub created_with: String,
     /// Why this is not the newest commit, if it is not.
     pub fallback: Option<Fallback>,
+}
+
+/// Bytes of one part, in all segments together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartStats {
+    /// The section, as `docs/format.md` names it; or "deletes", or "frames and checksums".
+    pub name: &'static str,
+    /// How many bytes it takes.
+    pub bytes: u64,
+    /// Whether it is there to search postings.
+    pub is_postings: bool,
+}
+
+impl Stats {
+    /// Bytes of postings and their bounds for each posting; none where there is no posting.
+    #[must_use]
+    pub fn bytes_per_posting(&self) -> Option<f64> {
+        let parts = self.parts.iter().filter(|part| part.is_postings);
+        let bytes: u64 = parts.map(|part| part.bytes).sum();
+        let postings: u64 = self.segments.iter().map(|segment| segment.postings).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+        (postings > 0).then(|| bytes as f64 / postings as f64)
+    }
 }
 
 /// Counts of one segment.
@@ -81,10 +111,12 @@ impl Index {
         let encoder = config.encoder.as_ref();
         Ok(Stats {
             commit: manifest.commit,
+            commits: commit::commits(&self.core.storage.list()?),
             documents: segments.iter().map(|s| u64::from(s.documents)).sum(),
             deleted: segments.iter().map(|s| u64::from(s.deleted)).sum(),
             files: super::commit::files(manifest).count(),
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            parts: parts(&state),
             segments,
             encoder: encoder.map(|(name, digest)| format!("{name}:{digest:016x}")),
             term_count: config.term_count,
@@ -96,4 +128,31 @@ impl Index {
             fallback: state.fallback.clone(),
         })
     }
+}
+
+fn parts(state: &State) -> Vec<PartStats> {
+    let mut parts: BTreeMap<(&'static str, bool), u64> = BTreeMap::new();
+    let mut add =
+        |name, is_postings, bytes| *parts.entry((name, is_postings)).or_default() += bytes;
+    for (record, live) in state.manifest.segments.iter().zip(&state.segments) {
+        let mut rest = record.file.len;
+        for (name, is_postings, bytes) in live.segment().sections() {
+            add(name, is_postings, bytes);
+            rest = rest.saturating_sub(bytes);
+        }
+        add("frames and checksums", false, rest);
+        if let Some(deletes) = record.deletes {
+            add("deletes", false, deletes.file.len);
+        }
+    }
+    let mut parts: Vec<PartStats> = parts
+        .into_iter()
+        .map(|((name, is_postings), bytes)| PartStats {
+            name,
+            bytes,
+            is_postings,
+        })
+        .collect();
+    parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+    parts
 }

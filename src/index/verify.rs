@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, path::Path};
 
 use super::{Index, commit, recovery, state::State};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     format::{FileName, Manifest},
     id::{CommitId, DocId, SegmentId},
     segment::LiveSegment,
@@ -70,15 +70,22 @@ impl Verification {
     }
 
     fn add(&mut self, file: &str, error: &Error) {
+        let damage = Damage::of(file, error);
+        if !self.damage.contains(&damage) {
+            self.damage.push(damage);
+        }
+    }
+}
+
+impl Damage {
+    /// What an error about `file`, or a file that it names itself, says.
+    pub(super) fn of(file: &str, error: &Error) -> Damage {
         let (file, section, offset) = error.corrupt_place().unwrap_or((file, "file", 0));
-        let damage = Damage {
+        Damage {
             file: file.to_owned(),
             section: section.to_owned(),
             offset,
             message: error.to_string(),
-        };
-        if !self.damage.contains(&damage) {
-            self.damage.push(damage);
         }
     }
 }
@@ -94,7 +101,7 @@ impl Index {
     /// what a writer removes meanwhile is looked for again.
     ///
     /// # Errors
-    /// When the files cannot be listed. Damage is no error here but a finding.
+    /// When the files cannot be listed or read. Damage is no error here but a finding.
     pub fn verify(&self, level: Verify) -> Result<Verification> {
         Index::verify_storage(&*self.core.storage, level)
     }
@@ -114,7 +121,7 @@ impl Index {
     pub fn verify_storage(storage: &dyn Storage, level: Verify) -> Result<Verification> {
         let mut commits = commit::commits(&storage.list()?);
         loop {
-            let found = verify_commits(storage, &commits, level);
+            let found = verify_commits(storage, &commits, level)?;
             let now = commit::commits(&storage.list()?);
             if found.is_clean() || now == commits {
                 return Ok(found);
@@ -126,7 +133,11 @@ impl Index {
 
 /// Looks at commits from the newest on, up to the one before the first that is whole: older ones
 /// are leftovers, some of whose files may be gone.
-fn verify_commits(storage: &dyn Storage, commits: &[CommitId], level: Verify) -> Verification {
+fn verify_commits(
+    storage: &dyn Storage,
+    commits: &[CommitId],
+    level: Verify,
+) -> Result<Verification> {
     let mut found = Verification::default();
     let mut seen = BTreeSet::new();
     let mut oldest = CommitId(0);
@@ -145,7 +156,7 @@ fn verify_commits(storage: &dyn Storage, commits: &[CommitId], level: Verify) ->
             Ok(previous)
         });
         match previous {
-            Err(error) => found.add(&name, &error),
+            Err(error) => found.add(&name, &damage(error)?),
             Ok(previous) if found.damage.len() == before => oldest = oldest.max(previous),
             Ok(_) => {}
         }
@@ -154,7 +165,16 @@ fn verify_commits(storage: &dyn Storage, commits: &[CommitId], level: Verify) ->
         let name = FileName::Manifest(CommitId(0)).to_string();
         found.add(&name, &recovery::absent(storage));
     }
-    found
+    Ok(found)
+}
+
+/// Damage is what is looked for; any other error, as of a device that cannot be read, says
+/// nothing of it.
+pub(super) fn damage(error: Error) -> Result<Error> {
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Version => Ok(error),
+        _ => Err(error),
+    }
 }
 
 /// Findings go to `found`; the error is one of the commit as a whole.
@@ -175,7 +195,7 @@ fn verify_commit(
         }
         let name = FileName::Segment(record.id);
         match recovery::open_live(storage, manifest.index, record, None) {
-            Err(error) => found.add(&name.to_string(), &error),
+            Err(error) => found.add(&name.to_string(), &damage(error)?),
             Ok(live) => {
                 if level == Verify::Full
                     && let Err(error) = live.segment().verify()

@@ -10,6 +10,8 @@ use super::{
     recovery,
     state::State,
 };
+#[cfg(sparsely_planted)]
+use crate::planted;
 use crate::{
     error::{Error, Result},
     format::{
@@ -81,11 +83,8 @@ impl Work {
     /// Nothing yet, after `state`. No segment number below `next_segment` is used.
     pub(super) fn after(state: &State, next_segment: SegmentId) -> Work {
         let records = state.manifest.segments.iter();
-        let parts = records.zip(&state.segments).map(|(record, live)| Part {
-            record: *record,
-            live: live.clone(),
-            has_new_deletes: false,
-        });
+        let parts = records.zip(&state.segments);
+        let parts = parts.map(|(record, live)| Part::new(*record, live.clone()));
         Work {
             parts: parts.collect(),
             schema: state.schema.clone(),
@@ -100,6 +99,13 @@ impl Work {
     /// Adds a document that was checked, in the place of an older one of its key.
     pub(super) fn upsert(&mut self, document: Document) -> Result<()> {
         self.schema.learn(&document)?;
+        #[cfg(sparsely_planted)]
+        if planted::bug("planted: an upsert forgets the older version") {
+            self.buffer.remove(document.key());
+            self.buffer.add(document);
+            self.is_changed = true;
+            return Ok(());
+        }
         self.delete(document.key())?;
         self.buffer.add(document);
         self.is_changed = true;
@@ -269,26 +275,24 @@ impl Work {
             .iter()
             .map(|at| self.parts[*at].live.clone())
             .collect();
+        #[cfg(sparsely_planted)]
+        let inputs = match planted::bug("planted: deletes are not carried into a merge") {
+            true => {
+                let bare = inputs.iter().map(|live| live.segment().clone());
+                bare.map(|segment| LiveSegment::new(segment, None))
+                    .collect()
+            }
+            false => inputs,
+        };
         let live: u64 = inputs.iter().map(|live| u64::from(live.live_count())).sum();
         if live > u64::from(u32::MAX) {
             return Ok(());
         }
         let limit = self.weight_limit.unwrap_or(1.0);
-        let mut options = target.options(limit).map_err(Failure::Abandoned)?;
-        if live >= target.config.ordered_from {
-            options.layout = match target.config.keeps_lists {
-                true => Layout::BlocksAndLists,
-                false => Layout::Blocks,
-            };
-            options.order = Order::Similarity;
-        }
-        options.threads = target.config.threads;
-        // Counted when they were first written.
-        let saturated = self.saturated_weights;
-        self.add_part(target, progress, |file, progress| {
-            merge_segments(&inputs, &options, file, progress)
-        })?;
-        self.saturated_weights = saturated;
+        let id = self.take_segment_id().map_err(Failure::Abandoned)?;
+        let (record, _) = target.merge(id, &inputs, limit, progress)?;
+        // Its weights were counted when they were first written.
+        self.parts.push(target.open_part(record, progress)?);
         let mut at = 0;
         self.parts.retain(|_| {
             at += 1;
@@ -308,39 +312,56 @@ impl Work {
             &mut Progress<'_>,
         ) -> Result<(Box<dyn WriteFile>, SegmentSummary)>,
     ) -> Result<(), Failure> {
-        let id = self.next_segment;
-        // Also when this fails: a name is never used twice.
-        self.next_segment = after(id.0).map(SegmentId).map_err(Failure::Abandoned)?;
-        let name = FileName::Segment(id);
-        let written = target.write(name, FileKind::Segment, id, |file| write(file, progress));
-        let (file, summary) = written?;
-        let mut record = SegmentRecord {
-            id,
-            file,
-            doc_count: summary.doc_count,
-            deletes: None,
-            calibration: None,
-        };
-        let live = recovery::open_live(target.storage, target.index, &record, None)
-            .map_err(Failure::Abandoned)?;
-        let samples = &target.config.calibration_queries;
-        record.calibration =
-            calibrate(live.segment(), samples, progress).map_err(Failure::Abandoned)?;
-        let live = live.calibrated(record.calibration);
+        let id = self.take_segment_id().map_err(Failure::Abandoned)?;
+        let (record, summary) = target.segment(id, |file| write(file, progress))?;
+        self.parts.push(target.open_part(record, progress)?);
         self.saturated_weights = self
             .saturated_weights
             .saturating_add(summary.saturated_count);
-        self.parts.push(Part {
-            record,
-            live,
-            has_new_deletes: false,
-        });
         Ok(())
+    }
+
+    /// The next number, which is then taken whatever becomes of the segment: a name is never used
+    /// twice.
+    fn take_segment_id(&mut self) -> Result<SegmentId> {
+        let id = self.next_segment;
+        self.next_segment = after(id.0).map(SegmentId)?;
+        Ok(id)
+    }
+
+    /// What the policy says to merge, and a number for the result.
+    pub(super) fn reserve_merge(
+        &mut self,
+    ) -> Result<Option<(Vec<(SegmentId, LiveSegment)>, SegmentId)>> {
+        self.drop_empty();
+        let sizes: Vec<SegmentSize> = self.parts.iter().map(Part::size).collect();
+        let chosen = merge_policy::candidates(&sizes);
+        let chosen = chosen.iter().map(|at| &self.parts[*at]);
+        let inputs: Vec<(SegmentId, LiveSegment)> = chosen
+            .map(|part| (part.record.id, part.live.clone()))
+            .collect();
+        let live: u64 = inputs
+            .iter()
+            .map(|(_, live)| u64::from(live.live_count()))
+            .sum();
+        if inputs.is_empty() || live > u64::from(u32::MAX) {
+            return Ok(None);
+        }
+        let id = self.take_segment_id()?;
+        Ok(Some((inputs, id)))
     }
 }
 
 impl Part {
-    fn delete(&mut self, docs: &[DocId]) -> Result<()> {
+    pub(super) fn new(record: SegmentRecord, live: LiveSegment) -> Part {
+        Part {
+            record,
+            live,
+            has_new_deletes: false,
+        }
+    }
+
+    pub(super) fn delete(&mut self, docs: &[DocId]) -> Result<()> {
         if docs.is_empty() {
             return Ok(());
         }
@@ -430,6 +451,60 @@ impl<'a> Target<'a> {
         Ok(options)
     }
 
+    /// Merges `inputs`, of which some document is alive, into segment `id`.
+    pub(super) fn merge(
+        &self,
+        id: SegmentId,
+        inputs: &[LiveSegment],
+        weight_limit: f32,
+        progress: &mut Progress<'_>,
+    ) -> Result<(SegmentRecord, SegmentSummary), Failure> {
+        let mut options = self.options(weight_limit).map_err(Failure::Abandoned)?;
+        let live: u64 = inputs.iter().map(|live| u64::from(live.live_count())).sum();
+        if live >= self.config.ordered_from {
+            options.layout = match self.config.keeps_lists {
+                true => Layout::BlocksAndLists,
+                false => Layout::Blocks,
+            };
+            options.order = Order::Similarity;
+        }
+        options.threads = self.config.threads;
+        self.segment(id, |file| merge_segments(inputs, &options, file, progress))
+    }
+
+    /// Opens a segment that was written and, where that makes sense, calibrates it.
+    pub(super) fn open_part(
+        &self,
+        mut record: SegmentRecord,
+        progress: &mut Progress<'_>,
+    ) -> Result<Part, Failure> {
+        let live = recovery::open_live(self.storage, self.index, &record, None)
+            .map_err(Failure::Abandoned)?;
+        let samples = &self.config.calibration_queries;
+        record.calibration =
+            calibrate(live.segment(), samples, progress).map_err(Failure::Abandoned)?;
+        let live = live.calibrated(record.calibration);
+        Ok(Part::new(record, live))
+    }
+
+    /// Writes segment `id`.
+    fn segment(
+        &self,
+        id: SegmentId,
+        write: impl FnOnce(FileWriter) -> Result<(Box<dyn WriteFile>, SegmentSummary)>,
+    ) -> Result<(SegmentRecord, SegmentSummary), Failure> {
+        let name = FileName::Segment(id);
+        let (file, summary) = self.write(name, FileKind::Segment, id, write)?;
+        let record = SegmentRecord {
+            id,
+            file,
+            doc_count: summary.doc_count,
+            deletes: None,
+            calibration: None,
+        };
+        Ok((record, summary))
+    }
+
     /// Writes a file whole and durably, and says what the manifest should remember of it.
     pub(super) fn write<T>(
         &self,
@@ -454,7 +529,10 @@ impl<'a> Target<'a> {
             let _ = self.storage.remove(&name);
             Failure::Abandoned(error)
         })?;
-        commit::finish(file, self.config.durability).map_err(Failure::Unsynced)?;
+        let durability = self.config.durability;
+        #[cfg(sparsely_planted)]
+        let durability = commit::unless("planted: segments are not synced", durability);
+        commit::finish(file, durability).map_err(Failure::Unsynced)?;
         let bytes = self.storage.open(&name).map_err(Failure::Abandoned)?;
         Ok((recovery::record_of(&bytes), summary))
     }

@@ -1,14 +1,21 @@
 //! The one writer of an index.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use super::{
     Core, commit,
     commit::Failure,
+    merge_job::{Claim, MergeJob, MergedSegment},
     recovery,
     state::State,
+    verify::damage,
     work::{self, Target, Work, after},
 };
+#[cfg(sparsely_planted)]
+use crate::planted;
 use crate::{
     error::{Error, ErrorKind, Result},
     format::{FileName, Manifest},
@@ -16,6 +23,7 @@ use crate::{
     progress::Progress,
     search::Filter,
     segment::{DocKey, Document},
+    storage::Storage,
 };
 
 /// Takes documents in and keeps them: the index on disk, one in memory, or a back end that lives
@@ -59,7 +67,10 @@ pub trait IndexWriter {
 /// commit stands in every case.
 pub struct Writer {
     core: Arc<Core>,
-    _lock: Box<dyn Send + Sync>,
+    /// The index's lock, which a merge job shares.
+    lock: Claim,
+    /// The merge job that was handed out, while it or its result is alive, and the file it writes.
+    job: Option<(Weak<Claim>, FileName)>,
     /// The last commit.
     base: Arc<State>,
     /// The commit before, whose files stay.
@@ -82,6 +93,14 @@ enum Health {
 impl Writer {
     pub(super) fn open(core: Arc<Core>, lock: Box<dyn Send + Sync>) -> Result<Writer> {
         let storage = &*core.storage;
+        #[cfg(sparsely_planted)]
+        if planted::bug("planted: leftovers are adopted") {
+            for name in storage.list()? {
+                if let Some(FileName::Unfinished(commit, _)) = FileName::parse(&name) {
+                    storage.rename(&name, &FileName::Manifest(commit).to_string())?;
+                }
+            }
+        }
         let state = recovery::load(storage, core.config.checks, Some(&core.newest()))?;
         if let Some(fallback) = &state.fallback
             && core.config.durability == super::Durability::Full
@@ -99,15 +118,12 @@ impl Writer {
         let base = Arc::new(state);
         let names = storage.list()?;
         let (next_commit, next_segment) = unused_numbers(&names, &base.manifest)?;
-        let previous = commit::commits(&names)
-            .into_iter()
-            .filter(|commit| *commit < base.manifest.commit)
-            .find_map(|commit| recovery::read_manifest(storage, commit).ok())
-            .filter(|previous| previous.index == base.manifest.index);
+        let previous = previous_of(storage, &names, &base.manifest)?;
         let mut writer = Writer {
             work: Work::after(&base, next_segment),
             core: core.clone(),
-            _lock: lock,
+            lock: Arc::from(lock),
+            job: None,
             base,
             previous,
             next_commit,
@@ -198,6 +214,11 @@ impl Writer {
             Err(error) => return Err(self.fail(Failure::Abandoned(error))),
         };
         let durability = self.core.config.durability;
+        #[cfg(sparsely_planted)]
+        if planted::bug("planted: the last commit is removed before the next stands") {
+            let _ = commit::sync_directory(&*self.core.storage, durability);
+            commit::remove_unneeded(&*self.core.storage, &[&state.manifest], None);
+        }
         if let Err(failure) = commit::publish(&*self.core.storage, durability, &state.manifest) {
             return Err(self.fail(failure));
         }
@@ -237,6 +258,43 @@ impl Writer {
         })
     }
 
+    /// Hands out a merge, where the policy finds one due, to be run on another thread while this
+    /// writer goes on: for [`Merging::ByCaller`](crate::Merging::ByCaller). None while an earlier
+    /// one is under way. Documents that are still in memory are not part of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`] after an earlier failure.
+    pub fn begin_merge(&mut self) -> Result<Option<MergeJob>> {
+        self.check_health()?;
+        if self.running_job().is_some() {
+            return Ok(None);
+        }
+        let claim = Arc::new(Arc::clone(&self.lock));
+        let running = Arc::downgrade(&claim);
+        let manifest = self.base.manifest.clone();
+        let job = MergeJob::new(self.core.clone(), manifest, &mut self.work, claim)?;
+        self.job = job.as_ref().map(|job| (running, job.file()));
+        Ok(job)
+    }
+
+    /// Takes in what a job of this writer made; the next commit makes it count. False where this
+    /// writer has rolled back or merged what the job was about: the result is then left out.
+    ///
+    /// # Errors
+    /// When what is read is damaged; [`ErrorKind::Poisoned`] after an earlier failure.
+    pub fn finish_merge(&mut self, merged: MergedSegment) -> Result<bool> {
+        self.check_health()?;
+        let is_ours = self.running_job().is_some_and(|file| file == merged.file());
+        let is_taken = is_ours && merged.take_into(&mut self.work)?;
+        Ok(is_taken)
+    }
+
+    /// The file of the job under way.
+    fn running_job(&self) -> Option<FileName> {
+        let (running, file) = self.job.as_ref()?;
+        (running.strong_count() > 0).then_some(*file)
+    }
+
     /// Forgets everything since the last commit. A writer that failed on a full disk, or for want
     /// of permission, works again after this.
     ///
@@ -248,6 +306,10 @@ impl Writer {
             return Err(Error::poisoned(why.clone()));
         }
         self.health = Health::Sound;
+        #[cfg(sparsely_planted)]
+        if planted::bug("planted: a rollback keeps what was done") {
+            return Ok(());
+        }
         self.work = Work::after(&self.base, self.work.next_segment);
         self.remove_unneeded();
         Ok(())
@@ -276,6 +338,12 @@ impl Writer {
                 self.health = Health::Failed(error.to_string());
                 error
             }
+            #[cfg(sparsely_planted)]
+            Failure::Unsynced(error)
+                if planted::bug("planted: a failed sync does not end the writer") =>
+            {
+                error
+            }
             Failure::Unsynced(error) | Failure::Unknown(error) => {
                 self.health = Health::Lost(error.to_string());
                 error
@@ -295,7 +363,12 @@ impl Writer {
             .into_iter()
             .chain(&self.previous)
             .collect();
-        commit::remove_unneeded(&*self.core.storage, &kept);
+        #[cfg(sparsely_planted)]
+        let kept = match planted::bug("planted: the commit before the last is not kept") {
+            true => vec![&self.base.manifest],
+            false => kept,
+        };
+        commit::remove_unneeded(&*self.core.storage, &kept, self.running_job());
     }
 }
 
@@ -337,11 +410,33 @@ impl fmt::Debug for Writer {
     }
 }
 
+/// The newest commit before `base` whose manifest is whole. A device that cannot be read now is an
+/// error: the files of that commit would otherwise be taken for leftovers.
+fn previous_of(
+    storage: &dyn Storage,
+    names: &[String],
+    base: &Manifest,
+) -> Result<Option<Manifest>> {
+    for commit in commit::commits(names) {
+        if commit < base.commit {
+            match recovery::read_manifest(storage, commit) {
+                Ok(previous) => return Ok(Some(previous).filter(|p| p.index == base.index)),
+                Err(error) => damage(error)?,
+            };
+        }
+    }
+    Ok(None)
+}
+
 /// A commit and a segment above all numbers that files or `manifest` have used.
 pub(super) fn unused_numbers(
     names: &[String],
     manifest: &Manifest,
 ) -> Result<(CommitId, SegmentId)> {
+    #[cfg(sparsely_planted)]
+    if planted::bug("planted: numbers of leftovers are used again") {
+        return Ok((CommitId(after(manifest.commit.0)?), manifest.next_segment));
+    }
     let mut commit = manifest.commit.0;
     let mut next_segment = manifest.next_segment.0;
     for name in names {

@@ -156,7 +156,7 @@ impl Measure<'_> {
         let query = SegmentQuery {
             query: &sample.query,
             allowed: &DocSet::All,
-            ranks: self.segment.ranks(),
+            ranks: self.segment.ranks()?,
             effort,
         };
         self.top.reset(top + usize::from(sample.own.is_some()), 0);

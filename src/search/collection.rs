@@ -297,7 +297,7 @@ impl<'a> Collection<'a> {
                 let segment_query = SegmentQuery {
                     query: quantized,
                     allowed: &allowed,
-                    ranks: segment.ranks(),
+                    ranks: segment.ranks()?,
                     effort: effort(query.mode, live, k),
                 };
                 let proof = search_postings(segment.postings(), &segment_query, top, scratch)?;
@@ -505,9 +505,10 @@ fn score_all(
     top: &mut TopK,
 ) -> Result<()> {
     let mut vector = ImpactVector::default();
+    let ranks = segment.ranks()?;
     for_each(allowed, segment.doc_count(), |doc| {
         segment.postings().read(doc, &mut vector)?;
-        let rank = segment.ranks().get(doc.index());
+        let rank = ranks.get(doc.index());
         let rank = rank.map_or(u32::MAX, |rank| u32::from_le_bytes(*rank));
         top.push(vector.score(query), rank, doc);
         Ok(())

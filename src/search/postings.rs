@@ -94,7 +94,7 @@ pub(crate) fn search_postings(
     if top.k() == 0 || query.query.terms().is_empty() {
         return Ok(Proof::Exact);
     }
-    match postings.layout() {
+    let proof = match postings.layout() {
         LayoutView::Windows(windows) => {
             if let DocSet::Few(docs) = query.allowed
                 && is_cheaper_one_by_one(postings, query, docs)
@@ -103,23 +103,26 @@ pub(crate) fn search_postings(
                 return Ok(Proof::Exact);
             }
             accumulate::search(&windows, query, top, scratch);
-            Ok(Proof::Exact)
+            Proof::Exact
         }
         LayoutView::Blocks(blocks, lists) => {
             let most = lists.map(|_| posting_count(postings, query));
             match pruned::search(&blocks, query, most, top, scratch) {
-                Outcome::Done(proof) => return Ok(proof),
-                Outcome::TooManyBlocks => {}
+                Outcome::Done(proof) => proof,
+                Outcome::TooManyBlocks => {
+                    if let Some(lists) = lists {
+                        // The threshold so far is one that k documents reach; they are met again.
+                        let floor = top.threshold();
+                        top.reset(top.k(), floor);
+                        accumulate::search(&lists, query, top, scratch);
+                    }
+                    Proof::Exact
+                }
             }
-            if let Some(lists) = lists {
-                // The threshold so far is one that k documents reach; they are met again.
-                let floor = top.threshold();
-                top.reset(top.k(), floor);
-                accumulate::search(&lists, query, top, scratch);
-            }
-            Ok(Proof::Exact)
         }
-    }
+    };
+    postings.damage()?;
+    Ok(proof)
 }
 
 impl SegmentQuery<'_> {

@@ -94,7 +94,7 @@ impl Fields {
         let part = Part::required(view, FIELDS)?;
         let mut schema = Schema::new();
         let mut fields = Vec::new();
-        let mut directory = part.reader(0, part.len() as u64)?;
+        let mut directory = part.unchecked_reader();
         let count = directory.count(24, "field count")?;
         if count > FIELDS_MAX {
             return Err(directory.corrupt(format_args!("at most {FIELDS_MAX} fields"), count));
@@ -113,6 +113,7 @@ impl Fields {
             first_start.get_or_insert(start);
             last_end = Some(end);
         }
+        part.check(directory.offset())?;
         let directory_end = directory.offset().next_multiple_of(8) as u64;
         if first_start.is_some_and(|start| start != directory_end) {
             let expected = format_args!("the first field at {directory_end}");
@@ -261,7 +262,7 @@ impl Fields {
 impl Field {
     /// Lays the arrays out from the counts and compares the sum with the field's length.
     fn open(part: &Part, field_type: FieldType, block: Range<u64>, docs: u32) -> Result<Field> {
-        let mut header = part.reader(block.start, block.end)?;
+        let mut header = part.reader(block.start, block.start.saturating_add(HEADER_LEN))?;
         let value_count = header.u32("value count")?;
         let frequent_count = header.u32("frequent count")?;
         let list_len = header.u32("list length")?;

@@ -23,8 +23,7 @@ pub(super) struct Info {
 
 impl Info {
     pub(super) fn read(view: &FileView) -> Result<Info> {
-        view.required(INFO)?;
-        let mut reader = view.reader(INFO);
+        let mut reader = view.checked_reader(INFO)?;
         let doc_count = reader.u32("document count")?;
         if doc_count == u32::MAX {
             return Err(reader.corrupt("fewer documents", doc_count));

@@ -49,9 +49,9 @@ impl Keys {
     }
 
     /// Ranks by document, little-endian.
-    pub(super) fn ranks(&self) -> &[[u8; 4]] {
-        let (numbers, _) = self.order.bytes().as_chunks();
-        numbers.get(index(self.doc_count)..).unwrap_or_default()
+    pub(super) fn ranks(&self) -> Result<&[[u8; 4]]> {
+        let (numbers, _) = self.order.checked_bytes()?.as_chunks();
+        Ok(numbers.get(index(self.doc_count)..).unwrap_or_default())
     }
 
     /// The rank of a document.

@@ -26,8 +26,9 @@ impl Labels {
         let Some(part) = Part::optional(view, LABELS)? else {
             return Ok(None);
         };
-        let mut reader = part.reader(0, part.len() as u64)?;
+        let mut reader = part.unchecked_reader();
         let count = reader.count(12, "label count")?;
+        part.check(reader.offset())?;
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         Ok(Some(Labels { part, count }))
     }

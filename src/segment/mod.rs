@@ -28,6 +28,8 @@ pub(crate) mod source;
 mod stored;
 mod view;
 mod weights;
+#[cfg(feature = "json")]
+mod whole;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,6 +40,8 @@ use std::borrow::Borrow;
 
 pub(crate) use self::document::FIELD_NAME_LEN_MAX;
 pub use self::document::{DocKey, Document, FieldType, StoredDocument, Value};
+#[cfg(feature = "json")]
+pub(crate) use self::whole::{Whole, WholeReader};
 pub(crate) use self::{
     deletes::Deletes,
     fields::Selection,

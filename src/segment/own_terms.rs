@@ -39,6 +39,7 @@ impl OwnTerms {
         let counts = Part::required(view, COUNTS)?;
         let term_count = u32::try_from(counts.len() / 8).unwrap_or(u32::MAX);
         counts.check_len(8 * u64::from(term_count))?;
+        counts.check(counts.len())?;
         Ok(Some(OwnTerms {
             counts,
             masks,

@@ -48,16 +48,37 @@ impl Part {
         self.range.len()
     }
 
-    /// The bytes from `start` up to `end`, counted from the section's start.
+    /// All bytes, once they agree with their checksums.
+    pub(super) fn checked_bytes(&self) -> Result<&[u8]> {
+        self.view.check(self.id.name, self.range.clone())?;
+        Ok(self.bytes())
+    }
+
+    /// The bytes from `start` up to `end`, counted from the section's start, once they agree with
+    /// their checksums.
     pub(super) fn slice(&self, start: u64, end: u64) -> Result<&[u8]> {
         let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-        range
-            .and_then(|(start, end)| self.bytes().get(start..end))
-            .ok_or_else(|| {
-                let at = usize::try_from(start).unwrap_or(usize::MAX);
-                let expected = format_args!("a range in {} bytes", self.len());
-                self.corrupt(at, expected, format_args!("{start} to {end}"))
-            })
+        let inside = range.and_then(|(start, end)| Some((start, self.bytes().get(start..end)?)));
+        let Some((at, bytes)) = inside else {
+            let at = usize::try_from(start).unwrap_or(usize::MAX);
+            let expected = format_args!("a range in {} bytes", self.len());
+            return Err(self.corrupt(at, expected, format_args!("{start} to {end}")));
+        };
+        let start = self.range.start + at;
+        self.view.check(self.id.name, start..start + bytes.len())?;
+        Ok(bytes)
+    }
+
+    /// A cursor over all bytes, for a table whose length only reading it shows; the caller
+    /// [checks](Part::check) what it read.
+    pub(super) fn unchecked_reader(&self) -> Reader<'_> {
+        Reader::new(self.bytes(), self.origin())
+    }
+
+    /// Compares the first `len` bytes with their checksums.
+    pub(super) fn check(&self, len: usize) -> Result<()> {
+        let end = self.range.end.min(self.range.start.saturating_add(len));
+        self.view.check(self.id.name, self.range.start..end)
     }
 
     /// A cursor over the bytes from `start` up to `end`.

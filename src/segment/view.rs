@@ -69,6 +69,27 @@ impl Segment {
         index: IndexId,
         number: u64,
     ) -> Result<Segment> {
+        Segment::open_as(bytes, name, index, number, false)
+    }
+
+    /// As [`Segment::open`], without a look at the checksums of what the frame holds: whatever is
+    /// read may be wrong. To name what a damaged segment held.
+    pub(crate) fn open_damaged(
+        bytes: FileBytes,
+        name: &str,
+        index: IndexId,
+        number: u64,
+    ) -> Result<Segment> {
+        Segment::open_as(bytes, name, index, number, true)
+    }
+
+    fn open_as(
+        bytes: FileBytes,
+        name: &str,
+        index: IndexId,
+        number: u64,
+        trusts: bool,
+    ) -> Result<Segment> {
         let identity = FileIdentity {
             kind: FileKind::Segment,
             index,
@@ -76,6 +97,9 @@ impl Segment {
         };
         let known = [&SECTIONS, Postings::SECTIONS].concat();
         let file = Arc::new(FileView::open(bytes, name, identity, &known)?);
+        if trusts {
+            file.trust();
+        }
         let info = Info::read(&file)?;
         let doc_count = info.doc_count;
         Ok(Segment {
@@ -114,6 +138,16 @@ impl Segment {
     /// The file's frame.
     pub(crate) fn file(&self) -> &FileView {
         &self.file
+    }
+
+    /// The sections that the file has: name, whether it is one of the postings, bytes.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (&'static str, bool, u64)> + '_ {
+        let own = SECTIONS.iter().map(|id| (*id, false));
+        let all = own.chain(Postings::SECTIONS.iter().map(|id| (*id, true)));
+        all.filter_map(|(id, is_postings)| {
+            let len = self.file.range(id)?.len() as u64;
+            Some((id.name, is_postings, len))
+        })
     }
 
     pub(crate) fn schema(&self) -> &Schema {
@@ -159,7 +193,7 @@ impl Segment {
     }
 
     /// Positions of the keys among the segment's sorted keys, by document, little-endian.
-    pub(crate) fn ranks(&self) -> &[[u8; 4]] {
+    pub(crate) fn ranks(&self) -> Result<&[[u8; 4]]> {
         self.keys.ranks()
     }
 
@@ -221,6 +255,12 @@ impl Segment {
             Some(lists) => weights::read(lists, doc, len, into),
             None => Err(no_weights()),
         }
+    }
+
+    /// Whether the encoder's own weights are kept.
+    #[cfg(feature = "json")]
+    pub(super) fn has_weights(&self) -> bool {
+        self.weights.is_some()
     }
 
     /// [`Segment::weights`], of as many terms as there are weights.

@@ -8,6 +8,7 @@ use sparsely::{Config, ErrorKind, Filter, Index, Progress, Writer, storage::Stor
 
 use crate::support::{
     model::{self, Model, check_recovery, config, document, upsert},
+    report::{Tier, in_parallel, report},
     simulated::{Effort, Fault, FaultKind, Files, Neglect, Random, Simulated},
 };
 
@@ -53,7 +54,10 @@ impl Session {
 
     fn commit(&mut self, writer: &mut Writer, model: &Model) -> Result<(), sparsely::Error> {
         self.note(Event::UnderWay(model.clone()));
-        writer.commit()?;
+        if let Err(error) = writer.commit() {
+            // A writer that says yes after it failed must mean it.
+            writer.commit().map_err(|_| error)?;
+        }
         self.note(Event::Promised(Some(model.clone())));
         Ok(())
     }
@@ -149,6 +153,24 @@ const SCENARIOS: &[(&str, u32, Scenario)] = &[
             session.commit(&mut writer, &model)?;
         }
         Ok(())
+    }),
+    ("merge beside the writer", 3, |session, mut model| {
+        session.config = config().merging(sparsely::Merging::ByCaller);
+        let (_, mut writer) = session.open()?;
+        put(&mut writer, &mut model, "m", 1)?;
+        session.commit(&mut writer, &model)?;
+        let Some(job) = writer.begin_merge()? else {
+            panic!("four segments of a size are due");
+        };
+        let gone = model.keys().next().unwrap().clone();
+        writer.delete(gone.as_str())?;
+        model.remove(&gone);
+        put(&mut writer, &mut model, "m", 2)?;
+        session.commit(&mut writer, &model)?;
+        let merged = job.run(&mut Progress::none())?;
+        session.commit(&mut writer, &model)?;
+        assert!(writer.finish_merge(merged)?);
+        session.commit(&mut writer, &model)
     }),
     ("merge all", 3, |session, model| {
         let (_, mut writer) = session.open()?;
@@ -253,37 +275,42 @@ fn cut_everywhere(session: &Session, effort: Effort) -> (usize, Vec<String>) {
 }
 
 #[test]
-fn a_power_cut_leaves_one_of_two_commits() {
+pub(crate) fn a_power_cut_leaves_one_of_two_commits() {
     let tier = tier();
-    let mut all = 0;
-    for scenario in SCENARIOS {
-        let session = run(scenario, None);
+    let histories = usize::try_from(tier.histories).unwrap();
+    let done = in_parallel(SCENARIOS.len() + histories, |at| {
+        let (name, session) = match SCENARIOS.get(at) {
+            Some(scenario) => (scenario.0.to_owned(), run(scenario, None)),
+            None => {
+                let seed = (at - SCENARIOS.len()) as u64;
+                (format!("history {seed}"), history(seed))
+            }
+        };
         let (states, wrong) = cut_everywhere(&session, tier.effort);
-        assert!(
-            wrong.is_empty(),
-            "{}: {:#?}",
-            scenario.0,
-            &wrong[..wrong.len().min(3)]
-        );
-        all += states;
-    }
-    for seed in 0..tier.histories {
-        let session = history(seed);
-        let (states, wrong) = cut_everywhere(&session, tier.effort);
-        assert!(
-            wrong.is_empty(),
-            "history {seed}: {:#?}",
-            &wrong[..wrong.len().min(3)]
-        );
-        all += states;
-    }
-    println!("{{\"crash_states\": {all}, \"violations\": 0}}");
+        let wrong = wrong.into_iter().map(|wrong| format!("{name}: {wrong}"));
+        (states, wrong.collect())
+    });
+    conclude("crash_states", done);
+}
+
+/// Reports a count and the violations, and fails where there are some.
+fn conclude(name: &str, done: Vec<(usize, Vec<String>)>) {
+    let all: usize = done.iter().map(|(states, _)| states).sum();
+    let wrong: Vec<String> = done.into_iter().flat_map(|(_, wrong)| wrong).collect();
+    report(&[(name, all as u64), ("violations", wrong.len() as u64)]);
+    let shown = &wrong[..wrong.len().min(3)];
+    assert!(wrong.is_empty(), "{} violations: {shown:#?}", wrong.len());
 }
 
 /// A dozen random steps of a writer's life.
 fn history(seed: u64) -> Session {
-    let mut random = Random(seed);
     let mut session = Session::start(&Files::new(), None);
+    live(&mut session, seed, 12).unwrap();
+    session
+}
+
+fn live(session: &mut Session, seed: u64, steps: u32) -> Outcome {
+    let mut random = Random(seed);
     session.config = match seed % 3 {
         0 => config(),
         1 => config().memory_budget(1),
@@ -291,49 +318,46 @@ fn history(seed: u64) -> Session {
             .memory_budget(1)
             .merging(sparsely::Merging::ByCaller),
     };
-    let (mut index, mut writer) = session.open().unwrap();
+    let (mut index, mut writer) = session.open()?;
     let mut committed = Model::new();
     let mut model = Model::new();
-    for step in 0..12_u32 {
+    for step in 0..steps {
         match random.below(12) {
             0 => {
-                writer.rollback().unwrap();
+                writer.rollback()?;
                 model = committed.clone();
             }
             1 => {
                 drop(writer);
-                (index, writer) = session.open().unwrap();
+                (index, writer) = session.open()?;
                 model = committed.clone();
             }
             2 => {
                 writer
                     .delete_matching(&Filter::equals("even", true))
-                    .or_else(no_field)
-                    .unwrap();
+                    .or_else(no_field)?;
                 model.retain(|_, version| !version.is_multiple_of(2));
             }
-            3 => writer.merge_all(&mut Progress::none()).unwrap(),
+            3 => writer.merge_all(&mut Progress::none())?,
             4 | 5 => {
                 let key = format!("key {}", random.below(6));
-                assert_eq!(
-                    writer.delete(key.as_str()).unwrap(),
-                    model.remove(&key).is_some()
-                );
+                let was_there = writer.delete(key.as_str())?;
+                assert_eq!(was_there, model.remove(&key).is_some());
             }
             _ => {
                 for _ in 0..=random.below(3) {
                     let key = format!("key {}", random.below(6));
-                    put(&mut writer, &mut model, &key, step).unwrap();
+                    put(&mut writer, &mut model, &key, step)?;
                 }
             }
         }
         if random.below(2) == 0 {
-            session.commit(&mut writer, &model).unwrap();
+            session.commit(&mut writer, &model)?;
             committed.clone_from(&model);
         }
     }
     drop((index, writer));
-    session
+    Ok(())
 }
 
 /// A filter on a field that no document has yet is an error, and matches nothing.
@@ -346,15 +370,16 @@ fn no_field(error: sparsely::Error) -> Result<u64, sparsely::Error> {
 
 /// A second cut, while a writer recovers from the first.
 #[test]
-fn a_power_cut_during_recovery_leaves_one_of_two_commits() {
+pub(crate) fn a_power_cut_during_recovery_leaves_one_of_two_commits() {
     let tier = tier();
     let light = Effort {
         subsets_of: 2,
         mixtures: 2,
         sector: 4096,
     };
-    let mut all = 0;
-    for scenario in &SCENARIOS[1..] {
+    let done = in_parallel(SCENARIOS.len() - 1, |at| {
+        let scenario = &SCENARIOS[at + 1];
+        let (mut all, mut violations) = (0, Vec::new());
         let session = run(scenario, None);
         let mut first_cuts = Vec::new();
         for prefix in 0..=session.disk.logged() {
@@ -369,11 +394,12 @@ fn a_power_cut_during_recovery_leaves_one_of_two_commits() {
             let mut recovery = Session::start(files, found.clone());
             append(&mut recovery, found.unwrap_or_default()).unwrap();
             let (states, wrong) = cut_everywhere(&recovery, light);
-            assert!(wrong.is_empty(), "{}: {wrong:#?}", scenario.0);
+            violations.extend(wrong.into_iter().map(|w| format!("{}: {w}", scenario.0)));
             all += states;
         }
-    }
-    println!("{{\"nested_crash_states\": {all}, \"violations\": 0}}");
+        (all, violations)
+    });
+    conclude("crash_states", done);
 }
 
 /// The test above notices what it is there to notice.
@@ -390,26 +416,47 @@ fn a_missing_sync_is_noticed() {
     }
 }
 
+/// Something that may fail, on a disk that was prepared.
+type Attempt<'a> = &'a (dyn Fn(&mut Session, Model) -> Outcome + Sync);
+
 #[test]
-fn any_operation_may_fail_in_any_way() {
-    let mut injected = 0;
-    for scenario in SCENARIOS {
-        for (at, kind) in FaultKind::ALL.into_iter().enumerate() {
-            for lasts in [false, true] {
-                injected += fail_everywhere(scenario, Fault { at, kind, lasts });
-            }
-        }
+pub(crate) fn any_operation_may_fail_in_any_way() {
+    let tier = tier();
+    let history = |seed| move |session: &mut Session, _| live(session, seed, 6);
+    let histories: Vec<_> = (0..tier.failing_histories).map(history).collect();
+    let mut attempts: Vec<(String, u32, Attempt<'_>)> = Vec::new();
+    for (name, commits, act) in SCENARIOS {
+        attempts.push(((*name).to_owned(), *commits, act));
     }
-    println!("{{\"injected_faults\": {injected}, \"violations\": 0}}");
+    for (seed, act) in histories.iter().enumerate() {
+        attempts.push((format!("history {seed}"), 0, act));
+    }
+    let kinds: Vec<(usize, FaultKind, bool)> = FaultKind::ALL
+        .into_iter()
+        .enumerate()
+        .flat_map(|(at, kind)| [(at, kind, false), (at, kind, true)])
+        .collect();
+    let done = in_parallel(attempts.len() * kinds.len(), |job| {
+        let (name, commits, act) = &attempts[job / kinds.len()];
+        let (at, kind, lasts) = kinds[job % kinds.len()];
+        fail_everywhere(name, *commits, *act, Fault { at, kind, lasts })
+    });
+    conclude("injected_faults", done);
 }
 
-/// Fails every call, or every few, the first of them `first`; returns how many were failed.
-fn fail_everywhere((name, commits, act): &(&str, u32, Scenario), first: Fault) -> usize {
+/// Fails every call, or every few, the first of them `first`; returns how many were failed, and
+/// what was wrong.
+fn fail_everywhere(
+    name: &str,
+    commits: u32,
+    act: Attempt<'_>,
+    first: Fault,
+) -> (usize, Vec<String>) {
     let stride = tier().fault_stride;
     let Fault { at, kind, lasts } = first;
     let mut at = at % stride;
-    let mut injected = 0;
-    let (files, model) = prepared(*commits);
+    let (mut injected, mut wrong) = (0, Vec::new());
+    let (files, model) = prepared(commits);
     loop {
         let mut session = Session::start(&files, model.clone());
         session.disk.inject(Some(Fault { at, kind, lasts }));
@@ -418,65 +465,138 @@ fn fail_everywhere((name, commits, act): &(&str, u32, Scenario), first: Fault) -
         session.disk.inject(None);
         if fired == 0 {
             outcome.unwrap();
-            return injected;
+            return (injected, wrong);
         }
+        let is_new = session.events.iter().all(|(at, _)| *at == 0) || commits == 0;
         let allowed = match &outcome {
             // What failed did not matter, or was not needed.
             Ok(()) => session.allowed(usize::MAX)[..1].to_vec(),
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => session.allowed(usize::MAX),
             // Creation returns the storage's own error, and opening again decides.
-            Err(_) if *commits == 0 => session.allowed(usize::MAX),
+            Err(_) if is_new => session.allowed(usize::MAX),
             Err(_) => session.allowed(usize::MAX)[..1].to_vec(),
         };
         let context = || format!("{name}: {kind:?} at call {at}, lasting {lasts}: {outcome:?}");
         if let Err(error) = check_recovery(&session.disk.files(), &allowed) {
-            panic!("{}: {error}", context());
+            wrong.push(format!("{}: {error}", context()));
         }
         // And the power goes, too.
-        let last = session.disk.logged();
-        let allowed = session.allowed(usize::MAX);
-        let light = Effort {
-            subsets_of: 1,
-            mixtures: 1,
-            sector: 1 << 20,
-        };
-        session.disk.power_cuts(last, light, |files| {
-            if let Err(error) = check_recovery(&files, &allowed) {
-                panic!("{}, then a power cut: {error}", context());
-            }
-        });
+        if injected % tier().cut_after_faults == 0 {
+            let last = session.disk.logged();
+            let allowed = session.allowed(usize::MAX);
+            let light = Effort {
+                subsets_of: 1,
+                mixtures: 1,
+                sector: 1 << 20,
+            };
+            session.disk.power_cuts(last, light, |files| {
+                if let Err(error) = check_recovery(&files, &allowed) {
+                    wrong.push(format!("{}, then a power cut: {error}", context()));
+                }
+            });
+        }
         injected += 1;
         at += stride;
     }
 }
 
-struct Tier {
+/// Readers meet faults too: an answer is right, or an error; and nothing is written.
+#[test]
+pub(crate) fn any_reading_operation_may_fail_in_any_way() {
+    type Reading = fn(Arc<dyn Storage>) -> Result<Option<Model>, sparsely::Error>;
+    const READINGS: &[(&str, Reading)] = &[
+        ("open and search", |storage| {
+            let index = Index::open_storage(storage, config())?;
+            let snapshot = index.snapshot()?;
+            let model = model::content(&snapshot);
+            model::check_search(&snapshot, &model);
+            Ok(Some(model))
+        }),
+        ("refresh", |storage| {
+            let index = Index::open_storage(storage, config())?;
+            let mut snapshot = index.snapshot()?;
+            snapshot.refresh()?;
+            index.latest_commit()?;
+            index.stats()?;
+            Ok(Some(model::content(&snapshot)))
+        }),
+        ("verify", |storage| {
+            let level = sparsely::Verify::Full;
+            Index::verify_storage(&*storage, level).map(|_| None)
+        }),
+        ("export", |storage| {
+            Index::export_storage(&*storage, std::io::sink(), &mut Progress::none()).map(|_| None)
+        }),
+        ("a writer that does nothing", |storage| {
+            let index = Index::open_storage(storage, config())?;
+            drop(index.writer()?);
+            Ok(None)
+        }),
+        ("a repair that is not needed", |storage| {
+            let repair = Index::repair_storage(&*storage, &config())?;
+            assert!(repair.is_unneeded(), "{repair:?}");
+            Ok(None)
+        }),
+    ];
+    let stride = tier().fault_stride;
+    let done = in_parallel(READINGS.len() * FaultKind::ALL.len(), |job| {
+        let (name, read) = READINGS[job / FaultKind::ALL.len()];
+        let kind = FaultKind::ALL[job % FaultKind::ALL.len()];
+        let (mut injected, mut wrong) = (0, Vec::new());
+        for commits in [1, 3, 9] {
+            let (files, model) = prepared(commits);
+            for lasts in [false, true] {
+                let mut at = job % stride;
+                loop {
+                    let disk = Simulated::holding(&files);
+                    disk.inject(Some(Fault { at, kind, lasts }));
+                    let found = read(Arc::new(disk.clone()));
+                    if disk.fired() == 0 {
+                        found.unwrap();
+                        break;
+                    }
+                    let context = || format!("{name}: {kind:?} at call {at}, lasting {lasts}");
+                    if let Ok(Some(found)) = found
+                        && Some(&found) != model.as_ref()
+                    {
+                        wrong.push(format!("{}: answered {found:?}", context()));
+                    }
+                    if disk.files() != files {
+                        wrong.push(format!("{}: changed files", context()));
+                    }
+                    injected += 1;
+                    at += stride;
+                }
+            }
+        }
+        (injected, wrong)
+    });
+    conclude("injected_faults", done);
+}
+
+struct Amount {
     effort: Effort,
     histories: u64,
     nested_stride: usize,
     fault_stride: usize,
+    failing_histories: u64,
+    /// One fault in so many is followed by power cuts.
+    cut_after_faults: usize,
 }
 
-/// `SPARSELY_TIER`: unset in `cargo test`, else `short` or `nightly`.
-fn tier() -> Tier {
-    match std::env::var("SPARSELY_TIER").as_deref() {
-        Ok("nightly") => Tier {
-            effort: Effort::NIGHTLY,
-            histories: 100,
-            nested_stride: 1,
-            fault_stride: 1,
-        },
-        Ok("short") => Tier {
-            effort: Effort::SHORT,
-            histories: 40,
-            nested_stride: 3,
-            fault_stride: 1,
-        },
-        _ => Tier {
-            effort: Effort::QUICK,
-            histories: 2,
-            nested_stride: 30,
-            fault_stride: 8,
-        },
+fn tier() -> Amount {
+    let tier = Tier::chosen();
+    Amount {
+        effort: tier.pick(
+            Effort::QUICK,
+            Effort::SHORT,
+            Effort::NIGHTLY,
+            Effort::NIGHTLY,
+        ),
+        histories: tier.pick(2, 40, 100, 1000),
+        nested_stride: tier.pick(30, 3, 1, 1),
+        fault_stride: tier.pick(8, 1, 1, 1),
+        failing_histories: tier.pick(1, 4, 12, 100),
+        cut_after_faults: tier.pick(1, 4, 1, 1),
     }
 }

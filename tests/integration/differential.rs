@@ -6,7 +6,10 @@ use sparsely::{
     Progress, Query, Searcher, SparseVector, TermId, Writer,
 };
 
-use crate::support::simulated::Random;
+use crate::support::{
+    report::{Tier, in_parallel},
+    simulated::Random,
+};
 
 const TERMS: u32 = 60;
 
@@ -134,13 +137,24 @@ fn history(seed: u64, config: Config) {
         side.upsert(sentinel()).unwrap();
         side.commit().unwrap();
     }
+    let mut job = None;
     for _ in 0..120 {
-        match random.below(16) {
+        match random.below(18) {
+            16 if job.is_none() => {
+                job = writer.begin_merge().unwrap();
+            }
+            17 => {
+                if let Some(job) = job.take() {
+                    let merged = job.run(&mut Progress::none()).unwrap();
+                    writer.finish_merge(merged).unwrap();
+                }
+            }
             0 => {
                 writer.rollback().unwrap();
                 model.rollback().unwrap();
             }
             1 => {
+                job = None;
                 drop(writer);
                 index = Index::open_with(dir.path(), config.clone()).unwrap();
                 writer = index.writer().unwrap();
@@ -179,18 +193,15 @@ fn history(seed: u64, config: Config) {
     compare(&index, &model, &mut random);
 }
 
-fn histories() -> u64 {
-    match std::env::var("SPARSELY_TIER").as_deref() {
-        Ok("nightly") => 1000,
-        Ok("short") => 60,
-        _ => 4,
-    }
+fn histories() -> usize {
+    Tier::chosen().pick(4, 60, 1000, 10_000)
 }
 
 #[test]
-fn an_index_equals_its_model() {
+pub(crate) fn an_index_equals_its_model() {
     let fast = || Config::new().durability(Durability::OsCache);
-    for seed in 0..histories() {
+    in_parallel(histories(), |seed| {
+        let seed = seed as u64;
         let config = match seed % 4 {
             0 => fast(),
             1 => fast().memory_budget(1),
@@ -201,5 +212,5 @@ fn an_index_equals_its_model() {
                 .partition_by("name"),
         };
         history(seed, config);
-    }
+    });
 }

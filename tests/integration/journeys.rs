@@ -104,7 +104,7 @@ fn deletes_by_key_and_filter_reach_what_is_not_committed_too() {
 }
 
 #[test]
-fn rollback_and_drop_forget_what_was_not_committed() {
+pub(crate) fn rollback_and_drop_forget_what_was_not_committed() {
     let dir = directory();
     let tiny = config().memory_budget(1);
     let (index, mut model) = filled(dir.path(), 1, 3, tiny);
@@ -135,7 +135,7 @@ fn a_commit_without_changes_writes_nothing() {
 }
 
 #[test]
-fn snapshots_stay_and_refresh_moves_on() {
+pub(crate) fn snapshots_stay_and_refresh_moves_on() {
     let dir = directory();
     let (index, mut model) = filled(dir.path(), 2, 4, config());
     // Another handle, as another process has.
@@ -181,7 +181,7 @@ fn many_small_commits_stay_few_files_and_few_bytes() {
 }
 
 #[test]
-fn merging_changes_no_answer_and_reclaims_deletes() {
+pub(crate) fn merging_changes_no_answer_and_reclaims_deletes() {
     let dir = directory();
     let config = config().merging(Merging::ByCaller);
     let (index, mut model) = filled(dir.path(), 6, 10, config);
@@ -215,7 +215,7 @@ fn merging_changes_no_answer_and_reclaims_deletes() {
 }
 
 #[test]
-fn one_writer_at_a_time() {
+pub(crate) fn one_writer_at_a_time() {
     let dir = directory();
     let (index, _) = filled(dir.path(), 1, 1, config());
     let writer = index.writer().unwrap();
@@ -477,7 +477,7 @@ fn a_newer_version_is_named_and_not_passed_over() {
 }
 
 #[test]
-fn missing_and_truncated_files_are_never_no_hits() {
+pub(crate) fn missing_and_truncated_files_are_never_no_hits() {
     let dir = directory();
     let (index, model) = filled(dir.path(), 2, 3, config());
     drop(index);
@@ -537,7 +537,7 @@ fn check_damaged(path: &Path, model: &Model, name: &str) {
 }
 
 #[test]
-fn repair_keeps_what_is_whole_and_names_what_is_lost() {
+pub(crate) fn repair_keeps_what_is_whole_and_names_what_is_lost() {
     let dir = directory();
     let config = config().merging(Merging::ByCaller);
     let (index, mut model) = filled(dir.path(), 3, 4, config);
@@ -568,7 +568,7 @@ fn repair_keeps_what_is_whole_and_names_what_is_lost() {
 }
 
 #[test]
-fn repair_goes_back_from_a_manifest_that_cannot_be_read() {
+pub(crate) fn repair_goes_back_from_a_manifest_that_cannot_be_read() {
     let dir = directory();
     let (index, _) = filled(dir.path(), 3, 4, config());
     let before = index.latest_commit().unwrap();
@@ -677,6 +677,24 @@ fn a_backup_is_made_while_a_writer_writes() {
     assert!(copy.verify(Verify::Full).unwrap().is_clean());
     assert_eq!(kind(snapshot.copy_to(&backup)), ErrorKind::AlreadyExists);
     upsert(&mut copy.writer().unwrap(), &mut expected, "later", 1);
+}
+
+#[test]
+fn damage_is_not_backed_up() {
+    let dir = directory();
+    let path = dir.path().join("index");
+    let (index, _) = filled(&path, 1, 200, config());
+    drop(index);
+    let file = path.join("segment-1");
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    // In a large file the damage may lie where opening does not look.
+    let copied = Index::open(&path)
+        .and_then(|index| index.snapshot())
+        .and_then(|snapshot| snapshot.copy_to(dir.path().join("backup")));
+    assert_eq!(kind(copied), ErrorKind::Corrupt);
 }
 
 #[test]

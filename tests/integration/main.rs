@@ -10,10 +10,14 @@ mod floats;
 mod floors;
 #[path = "../../benches/generate/mod.rs"]
 mod generate;
+mod golden;
+mod hazards;
 mod interchange;
 mod journeys;
+mod lines;
 mod measures;
 mod memory;
+mod merging;
 #[cfg(any(feature = "native", feature = "onnx-dynamic"))]
 mod minilm;
 mod named;
@@ -25,6 +29,8 @@ mod onnx;
 mod onnx_bad_input;
 mod partition;
 mod passages;
+#[cfg(sparsely_planted)]
+mod planted;
 mod quality;
 #[cfg(feature = "sae")]
 mod sae;

@@ -49,7 +49,9 @@ impl<'a> Plan<'a> {
             let found = view
                 .find(term)
                 .and_then(|number| Some((number, view.number(number)?)));
-            if let Some((number, record)) = found {
+            if let Some((number, record)) = found
+                && view.touch_bounds(number)
+            {
                 terms.push(Term {
                     number,
                     weight,

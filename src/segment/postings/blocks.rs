@@ -117,6 +117,9 @@ impl Blocks {
             blocks: self.view.section(BLOCKS),
             doc_count: self.doc_count,
             dense_count: self.dense_count,
+            file: &self.view,
+            starts_in_file: [ROWS, SPARSE, BLOCKS]
+                .map(|id| self.view.range(id).map_or(0, |range| range.start)),
         }
     }
 
@@ -124,6 +127,10 @@ impl Blocks {
     pub(super) fn lists(&self) -> Option<WindowsView<'_>> {
         self.has_lists
             .then(|| WindowsView::new(&self.view, self.doc_count))
+    }
+
+    pub(super) fn damage(&self) -> Result<()> {
+        self.view.damage(BLOCKS.name)
     }
 
     /// The file, for checks and errors.
@@ -134,6 +141,8 @@ impl Blocks {
     pub(super) fn read(&self, doc: DocId, into: &mut ImpactVector) -> Result<()> {
         into.clear();
         let view = self.view();
+        self.view
+            .check(BLOCKS.name, view.place_of_block(doc.0 / BLOCK_LEN))?;
         let lane = doc.0 % BLOCK_LEN;
         let mut postings = Vec::new();
         let whole = view.visit(doc.0 / BLOCK_LEN, |number, mask, impacts| {
@@ -176,7 +185,7 @@ fn check_len(view: &FileView, id: SectionId, expected: u64) -> Result<()> {
 fn check_terms(view: &FileView, term_count: u32) -> Result<()> {
     check_len(view, TERMS, u64::from(term_count) * 8)?;
     check_len(view, NUMBERS, u64::from(term_count) * 16)?;
-    let mut reader = view.reader(TERMS);
+    let mut reader = view.checked_reader(TERMS)?;
     let numbers = view.section(NUMBERS).as_chunks::<16>().0;
     let mut last = None;
     for _ in 0..term_count {
@@ -196,7 +205,7 @@ fn check_terms(view: &FileView, term_count: u32) -> Result<()> {
 
 fn check_numbers(view: &FileView, terms: u32, dense: u32, doc_count: u32) -> Result<()> {
     let sparse_len = view.required(SPARSE)?.len() as u64;
-    let mut reader = view.reader(NUMBERS);
+    let mut reader = view.checked_reader(NUMBERS)?;
     let mut last_end = 0;
     for number in 0..terms {
         let record = Number::from_bytes(*reader.array("number")?);
@@ -220,7 +229,7 @@ fn check_numbers(view: &FileView, terms: u32, dense: u32, doc_count: u32) -> Res
 fn check_starts(view: &FileView, block_count: u32) -> Result<()> {
     check_len(view, STARTS, (u64::from(block_count) + 1) * 8)?;
     let len = view.required(BLOCKS)?.len().checked_sub(PADDING);
-    let mut reader = view.reader(STARTS);
+    let mut reader = view.checked_reader(STARTS)?;
     let mut last = None;
     for block in 0..=block_count {
         let start = reader.u64("block start")?;
@@ -355,6 +364,9 @@ pub(crate) struct BlocksView<'a> {
     blocks: &'a [u8],
     doc_count: u32,
     dense_count: usize,
+    file: &'a FileView,
+    /// Where the rows, the sparse bounds and the blocks begin in the file.
+    starts_in_file: [usize; 3],
 }
 
 impl<'a> BlocksView<'a> {
@@ -425,6 +437,18 @@ impl<'a> BlocksView<'a> {
         })
     }
 
+    /// Where the list of a term's bounds lies.
+    fn sparse_range(&self, number: usize) -> Range<usize> {
+        let end = |at: usize| {
+            self.numbers
+                .get(at)
+                .map_or(0, |&n| Number::from_bytes(n).sparse_end)
+        };
+        let start = number.checked_sub(1).map_or(0, end) as usize;
+        let end = (end(number) as usize).max(start);
+        start..end
+    }
+
     /// The code of a dense term's bound for a block; 0 when the block lacks it.
     #[inline]
     pub(crate) fn cell(&self, number: u32, block: u32) -> u32 {
@@ -453,10 +477,37 @@ impl<'a> BlocksView<'a> {
         );
     }
 
-    /// A block, and whatever follows it as padding.
+    /// Compares a term's bounds with their checksums: once before a search uses them. Damage is
+    /// remembered by the file.
+    pub(crate) fn touch_bounds(&self, number: u32) -> bool {
+        let [rows, sparse, _] = self.starts_in_file;
+        let at = number as usize;
+        let (section, start, range) = if at < self.dense_count {
+            let row = self.line_count() * LINE_LEN;
+            (ROWS, rows, at * row..(at + 1) * row)
+        } else {
+            (SPARSE, sparse, self.sparse_range(at))
+        };
+        let range = start.saturating_add(range.start)..start.saturating_add(range.end);
+        self.file.touch(section.name, range)
+    }
+
+    /// A block, and whatever follows it as padding. None for a damaged one, which the file
+    /// remembers.
     #[inline]
     pub(crate) fn block(&self, block: u32) -> Option<Block<'a>> {
+        if !self.file.touch(BLOCKS.name, self.place_of_block(block)) {
+            return None;
+        }
         Block::new(self.blocks.get(self.block_start(block as usize)..)?)
+    }
+
+    /// Where a block lies in the file.
+    #[inline]
+    fn place_of_block(&self, block: u32) -> Range<usize> {
+        let range = self.block_range(block);
+        let start = self.starts_in_file[2];
+        start.saturating_add(range.start)..start.saturating_add(range.end)
     }
 
     /// The bytes of all blocks, and where a block begins in them: to prefetch it.

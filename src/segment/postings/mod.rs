@@ -89,8 +89,7 @@ impl Postings {
 
     /// Checks the tables and keeps a view of them.
     pub(crate) fn open(view: &FileView, doc_count: u32) -> Result<Postings> {
-        let mut head = view.reader(HEAD);
-        view.required(HEAD)?;
+        let mut head = view.checked_reader(HEAD)?;
         let layout = head.u32("layout")?;
         let documents = head.u32("document count")?;
         if documents != doc_count {
@@ -137,7 +136,16 @@ impl Postings {
         }
     }
 
-    /// The lists by term, in the layout that has them.
+    /// The damage that a search met and could not report on its way, if any.
+    pub(crate) fn damage(&self) -> Result<()> {
+        match &*self.kind {
+            Kind::Windows(windows) => windows.damage(),
+            Kind::Blocks(blocks) => blocks.damage(),
+        }
+    }
+
+    /// The lists by term, in the layout that has them. What is damaged seems absent there;
+    /// [`Postings::damage`] tells, and must be asked before anything is answered.
     pub(crate) fn layout(&self) -> LayoutView<'_> {
         match &*self.kind {
             Kind::Windows(windows) => LayoutView::Windows(windows.view()),

@@ -30,6 +30,7 @@ pub(crate) struct Vectors<'a> {
     /// The segment's terms, rising, each with something else.
     terms: &'a [[u8; 8]],
     origin: Origin<'a>,
+    file: &'a FileView,
 }
 
 impl<'a> Vectors<'a> {
@@ -40,14 +41,14 @@ impl<'a> Vectors<'a> {
             bytes: view.section(BYTES),
             terms: view.section(TERMS).as_chunks().0,
             origin: view.origin(BYTES),
+            file: view,
         }
     }
 
     /// Checks that the starts rise inside the section.
     pub(super) fn check(view: &FileView, doc_count: u32) -> Result<()> {
         let bytes_len = view.required(BYTES)?.len() as u64;
-        view.required(STARTS)?;
-        let mut reader = view.reader(STARTS);
+        let mut reader = view.checked_reader(STARTS)?;
         let mut last = 0;
         for doc in 0..=u64::from(doc_count) {
             let start = reader.u64("vector start")?;
@@ -78,6 +79,9 @@ impl<'a> Vectors<'a> {
             start: self.origin.start + start as u64,
             ..self.origin
         };
+        let at = usize::try_from(origin.start).unwrap_or(usize::MAX);
+        self.file
+            .check(BYTES.name, at..at.saturating_add(bytes.len()))?;
         let mut reader = Reader::new(bytes, origin);
         let count = read_number(&mut reader)?;
         // A term takes two bytes at least: its gap and its impact.

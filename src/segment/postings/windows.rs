@@ -60,6 +60,10 @@ impl Windows {
         self.doc_count
     }
 
+    pub(super) fn damage(&self) -> Result<()> {
+        self.view.damage(POSTINGS.name)
+    }
+
     pub(super) fn vectors(&self) -> Vectors<'_> {
         Vectors::new(&self.view)
     }
@@ -152,8 +156,7 @@ pub(super) fn verify_lists(
 }
 
 fn check_terms(view: &FileView, term_count: u32, list_count: u32) -> Result<()> {
-    view.required(TERMS)?;
-    let mut reader = view.reader(TERMS);
+    let mut reader = view.checked_reader(TERMS)?;
     let mut last: Option<(u32, u32)> = None;
     for _ in 0..term_count {
         let term = reader.u32("term")?;
@@ -177,8 +180,7 @@ fn check_terms(view: &FileView, term_count: u32, list_count: u32) -> Result<()> 
 /// Windows strictly rise inside a term, which a second table says; here they only have to exist,
 /// and a list that repeats a window costs time, not safety. `verify` finds it.
 fn check_lists(view: &FileView, list_count: u32, postings: u32, doc_count: u32) -> Result<()> {
-    view.required(LISTS)?;
-    let mut reader = view.reader(LISTS);
+    let mut reader = view.checked_reader(LISTS)?;
     let mut last_end = 0;
     for _ in 0..list_count {
         let window = reader.u32("window")?;
@@ -202,6 +204,9 @@ pub(crate) struct WindowsView<'a> {
     lists: &'a [[u8; 8]],
     postings: &'a [u8],
     doc_count: u32,
+    file: &'a FileView,
+    /// Where the postings begin in the file.
+    postings_start: usize,
 }
 
 impl<'a> WindowsView<'a> {
@@ -211,6 +216,8 @@ impl<'a> WindowsView<'a> {
             lists: view.section(LISTS).as_chunks().0,
             postings: view.section(POSTINGS),
             doc_count,
+            file: view,
+            postings_start: view.range(POSTINGS).map_or(0, |range| range.start),
         }
     }
 
@@ -241,12 +248,16 @@ impl<'a> WindowsView<'a> {
             .map_or(u32::MAX, |&record| halves(record).0)
     }
 
-    /// Places in the window and impacts of a list; impacts fall.
+    /// Places in the window and impacts of a list; impacts fall. Of a damaged list none, and the
+    /// file remembers it.
     pub(crate) fn postings(&self, list: usize) -> (&'a [[u8; 2]], &'a [u8]) {
         let start = self.list_start(list);
         let len = self.list_end(list).saturating_sub(start);
         let bytes = self.postings.get(start * POSTING_LEN..).unwrap_or_default();
         let bytes = bytes.get(..len * POSTING_LEN).unwrap_or_default();
+        let start = self.postings_start + start * POSTING_LEN;
+        let agrees = self.file.touch(POSTINGS.name, start..start + bytes.len());
+        let bytes = if agrees { bytes } else { &[] };
         let (places, impacts) = bytes.split_at(bytes.len() / POSTING_LEN * 2);
         (places.as_chunks().0, impacts)
     }

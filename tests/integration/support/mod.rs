@@ -3,4 +3,6 @@
 pub(crate) mod model;
 #[cfg(any(feature = "native", feature = "onnx-dynamic"))]
 pub(crate) mod models;
+pub(crate) mod mutants;
+pub(crate) mod report;
 pub(crate) mod simulated;

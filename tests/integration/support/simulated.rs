@@ -34,6 +34,8 @@ struct Disk {
     first_names: BTreeMap<String, usize>,
     first_lens: Vec<usize>,
     is_locked: bool,
+    /// Files whose sync failed: the device has dropped what was not durable, and calls it clean.
+    dropped: BTreeSet<usize>,
     calls: usize,
     fault: Option<Fault>,
     fired: usize,
@@ -335,17 +337,21 @@ impl WriteFile for SimulatedFile {
     fn sync(&mut self) -> Result<()> {
         let inode = self.inode;
         let is_manifest = self.name.starts_with("unfinished");
-        self.disk.run("sync", &self.name, |disk| {
+        let synced = self.disk.run("sync", &self.name, |disk| {
             let is_neglected = match disk.neglect {
                 Some(Neglect::FileSync) => !is_manifest,
                 Some(Neglect::ManifestSync) => is_manifest,
                 _ => false,
             };
-            if !is_neglected {
+            if !is_neglected && !disk.dropped.contains(&inode) {
                 disk.log.push(Operation::Sync { inode });
             }
             Ok(())
-        })
+        });
+        if synced.is_err() {
+            self.disk.disk().dropped.insert(inode);
+        }
+        synced
     }
 }
 

@@ -1,0 +1,181 @@
+//! Whatever the bytes of an index say, opening, verifying, exporting and searching it takes at most
+//! twice the bytes of its files and 8 MiB. A binary of its own, because it counts what the whole
+//! process allocates.
+
+#[allow(
+    dead_code,
+    reason = "this test needs some of what the integration tests share"
+)]
+#[path = "integration/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+
+use peak_alloc::PeakAlloc;
+use sparsely::{
+    Config, Document, Index, Progress, Query, Searcher, SparseVector, Verify,
+    storage::{Reading, Storage},
+};
+
+use crate::support::{
+    model::{config, vector},
+    mutants::{lengths, pick, put_checksums_right, seeds},
+    report::{Tier, report},
+    simulated::{Files, Random, Simulated},
+};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const CONSTANT: usize = 8 << 20;
+
+/// Most bytes in use while `work` ran, beyond those before it.
+fn peak(work: impl FnOnce()) -> usize {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    work();
+    ALLOCATOR.peak_usage().saturating_sub(before)
+}
+
+/// All that reads.
+fn read(storage: &Arc<dyn Storage>) {
+    let _ = Index::verify_storage(&**storage, Verify::Full);
+    let _ = Index::export_storage(&**storage, std::io::sink(), &mut Progress::none());
+    let Ok(index) = Index::open_storage(storage.clone(), config()) else {
+        return;
+    };
+    let Ok(snapshot) = index.snapshot() else {
+        return;
+    };
+    for seed in 0..4 {
+        let query = Query::new(vector(seed)).top(10).fields(["version"]);
+        let _ = snapshot.search(&query);
+        let _ = snapshot.exhaustive().search(&query);
+    }
+    for key in snapshot.keys().flatten().take(50) {
+        let _ = snapshot.document(&key);
+    }
+}
+
+/// A larger one, so that the bound is not all constant.
+fn large() -> Files {
+    let disk = Simulated::default();
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let index = Index::with_storage(storage, config().ordered_from(1000)).unwrap();
+    let mut writer = index.writer().unwrap();
+    let mut random = Random(3);
+    for at in 0..3000_u32 {
+        let pairs = (0..40).map(|term| {
+            let weight = u16::try_from(1 + random.below(300)).unwrap();
+            (term * 25 + at % 25, f32::from(weight) / 100.0)
+        });
+        let document = Document::new(format!("key {at}"), SparseVector::new(pairs).unwrap())
+            .text(format!("key {at} version {at}"))
+            .field("version", at)
+            .full_vector(vector(at));
+        writer.upsert(document).unwrap();
+    }
+    writer.merge_all(&mut Progress::none()).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    disk.files()
+}
+
+/// How near the bound the mutants of an index come, at most, and how many broke it.
+fn bound(files: &Files, mutants: usize, stride: usize) -> (u64, f64, u64) {
+    let names: Vec<&String> = files.keys().filter(|name| name.contains('-')).collect();
+    let total: usize = files.values().map(|bytes| bytes.len()).sum();
+    let mut random = Random(8);
+    let (mut count, mut most, mut broken) = (0_u64, 0.0_f64, 0_u64);
+    let mut try_out = |name: &str, mut bytes: Vec<u8>, checksums: bool| {
+        if checksums {
+            put_checksums_right(&mut bytes);
+        }
+        let limit = 2 * total.max(total + bytes.len() - files[name].len()) + CONSTANT;
+        let mut changed = files.clone();
+        changed.insert(name.to_owned(), Arc::new(bytes));
+        let storage: Arc<dyn Storage> = Arc::new(Simulated::holding(&changed));
+        let used = peak(|| read(&storage));
+        count += 1;
+        #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+        let share = used as f64 / limit as f64;
+        most = most.max(share);
+        if used > limit {
+            broken += 1;
+            println!("{name}: {used} bytes where {limit} are allowed");
+        }
+    };
+    for name in &names {
+        for place in (0..files[*name].len()).step_by(4 * stride) {
+            for value in lengths(&files[*name], place) {
+                let mut bytes = files[*name].to_vec();
+                let end = (place + value.len()).min(bytes.len());
+                bytes[place..end].copy_from_slice(&value[..end - place]);
+                try_out(name, bytes, true);
+            }
+        }
+    }
+    for at in 0..mutants {
+        let name = names[pick(&mut random, names.len())];
+        let mut bytes = files[name].to_vec();
+        for _ in 0..=random.below(4) {
+            let place = pick(&mut random, bytes.len());
+            bytes[place] = random.next().to_le_bytes()[0];
+        }
+        try_out(name, bytes, at % 4 > 0);
+    }
+    (count, most, broken)
+}
+
+#[test]
+fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes() {
+    let tier = Tier::chosen();
+    let mut indexes: Vec<Files> = seeds().into_iter().map(|(files, _)| files).collect();
+    let small = indexes.len();
+    indexes.push(large());
+    let (mut all, mut most, mut broken) = (0, 0.0_f64, 0);
+    for (at, files) in indexes.iter().enumerate() {
+        let (mutants, stride) = match at < small {
+            true => (
+                tier.pick(100, 1500, 100_000, 1_000_000),
+                tier.pick(97, 13, 1, 1),
+            ),
+            false => (
+                tier.pick(3, 20, 1000, 10_000),
+                tier.pick(20_011, 4001, 97, 13),
+            ),
+        };
+        let (count, share, over) = bound(files, mutants, stride);
+        println!(
+            "{count} mutants took at most {:.0}% of the bound",
+            share * 100.0
+        );
+        all += count;
+        most = most.max(share);
+        broken += over;
+    }
+    report(&[("bounded_mutants", all), ("over_the_bound", broken)]);
+    assert_eq!(broken, 0);
+}
+
+/// From a disk: a mapped file takes no memory, a copied one its own bytes.
+#[test]
+fn whole_files_stay_within_the_bound_too() {
+    let files = large();
+    let total: usize = files.values().map(|bytes| bytes.len()).sum();
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in &files {
+        std::fs::write(dir.path().join(name), &**bytes).unwrap();
+    }
+    for reading in [Reading::Mapped, Reading::Copied] {
+        let config = Config::new().reading(reading);
+        let used = peak(|| {
+            let index = Index::open_with(dir.path(), config).unwrap();
+            let snapshot = index.snapshot().unwrap();
+            let query = Query::new(vector(1)).top(10);
+            assert!(!snapshot.search(&query).unwrap().is_empty());
+        });
+        println!("{reading:?}: {used} bytes for {total}");
+        assert!(used <= 2 * total + CONSTANT);
+    }
+}

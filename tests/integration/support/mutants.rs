@@ -1,0 +1,149 @@
+//! Indexes to damage, and the ways to damage them.
+
+use std::sync::Arc;
+
+use sparsely::{Config, Index, Merging, storage::Storage};
+
+use super::{
+    model::{Model, config, upsert},
+    simulated::{Files, Random, Simulated},
+};
+
+/// Small, but with deletes, several segments and an older generation, in both layouts.
+pub(crate) fn seeds() -> Vec<(Files, Model)> {
+    let build = |config: Config, commits: u32| {
+        let disk = Simulated::default();
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let index = Index::with_storage(storage, config).unwrap();
+        let mut writer = index.writer().unwrap();
+        let mut model = Model::new();
+        for commit in 0..commits {
+            for at in 0..6 {
+                let version = commit * 6 + at;
+                upsert(&mut writer, &mut model, &format!("key {version}"), version);
+            }
+            writer
+                .delete(format!("key {}", commit * 3).as_str())
+                .unwrap();
+            model.remove(&format!("key {}", commit * 3));
+            writer.commit().unwrap();
+        }
+        drop(writer);
+        (disk.files(), model)
+    };
+    vec![
+        build(config().merging(Merging::ByCaller), 3),
+        build(config().ordered_from(0), 4),
+    ]
+}
+
+/// Every change of one file that keeps its checksums wrong: each `stride`-th of every bit, of each
+/// byte to six values, of all lengths; and tails, sectors of zeros, and sectors swapped.
+pub(crate) fn changes(good: &[u8], stride: usize, mut visit: impl FnMut(Vec<u8>)) {
+    let mut change = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.to_vec();
+        change(&mut bytes);
+        if bytes != good {
+            visit(bytes);
+        }
+    };
+    for bit in (0..good.len() * 8).step_by(stride) {
+        change(&|bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+    }
+    for at in (0..good.len()).step_by(stride) {
+        let old = good[at];
+        for value in [
+            0,
+            0xFF,
+            0x7F,
+            0x80,
+            old.wrapping_add(1),
+            old.wrapping_sub(1),
+        ] {
+            change(&|bytes| bytes[at] = value);
+        }
+    }
+    for len in (0..good.len()).step_by(stride) {
+        change(&|bytes| bytes.truncate(len));
+    }
+    for more in [1, 64, 512, 4096] {
+        change(&|bytes| bytes.resize(good.len() + more, 0));
+    }
+    for start in (0..good.len()).step_by(512) {
+        let end = (start + 512).min(good.len());
+        change(&|bytes| bytes[start..end].fill(0));
+        if end - start == 512 && start > 0 {
+            change(&|bytes| {
+                let (before, sector) = bytes.split_at_mut(start);
+                before[..512].swap_with_slice(&mut sector[..512]);
+            });
+        }
+    }
+}
+
+pub(crate) fn pick(random: &mut Random, count: usize) -> usize {
+    usize::try_from(random.below(count as u64)).unwrap()
+}
+
+/// What a number at `place` may be changed to, in four bytes and in eight.
+pub(crate) fn lengths(bytes: &[u8], place: usize) -> Vec<Vec<u8>> {
+    let len = u32::try_from(bytes.len()).unwrap();
+    let old = bytes.get(place..place + 4).map_or(0, |old| {
+        u32::from_le_bytes([old[0], old[1], old[2], old[3]])
+    });
+    let edges = [
+        0,
+        1,
+        len - 1,
+        len,
+        len + 1,
+        1 << 31,
+        u32::MAX >> 1,
+        u32::MAX,
+    ];
+    let near = [old.wrapping_add(1), old.wrapping_sub(1)];
+    let words = edges.into_iter().chain(near);
+    let mut values: Vec<Vec<u8>> = words.map(|word| word.to_le_bytes().to_vec()).collect();
+    if place.is_multiple_of(8) {
+        let wide = [1 << 32, 1 << 63, u64::MAX, u64::MAX - u64::from(len)];
+        values.extend(wide.map(|word| word.to_le_bytes().to_vec()));
+    }
+    values
+}
+
+/// Recomputes what can be found of a file's checksums; offsets are those of `docs/format.md`. The
+/// manifest's record of the footer is not touched, so that footers are compared, too.
+pub(crate) fn put_checksums_right(bytes: &mut [u8]) {
+    let len = bytes.len();
+    if len < 128 {
+        return;
+    }
+    let u64_at =
+        |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let put = |bytes: &mut [u8], at: usize, crc: u32| {
+        bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+    };
+    let crc = crc32fast::hash(&bytes[..60]);
+    put(bytes, 60, crc);
+    let footer = len - 64;
+    let table = usize::try_from(u64_at(bytes, footer))
+        .unwrap_or(len)
+        .min(footer);
+    let sections = usize::try_from(u64_at(bytes, footer + 8) & 0xFFFF_FFFF).unwrap();
+    let end = (table + sections.saturating_mul(24).min(len)).min(footer);
+    let crc = crc32fast::hash(&bytes[table..end]);
+    put(bytes, footer + 12, crc);
+    let blocks: Vec<u32> = bytes[..end]
+        .chunks(64 * 1024)
+        .map(crc32fast::hash)
+        .collect();
+    for (at, crc) in blocks.into_iter().enumerate() {
+        if end + at * 4 + 4 <= footer {
+            put(bytes, end + at * 4, crc);
+        }
+    }
+    let crc = crc32fast::hash(&bytes[end..footer]);
+    put(bytes, footer + 24, crc);
+    let crc = crc32fast::hash(&bytes[footer..footer + 60]);
+    put(bytes, footer + 60, crc);
+}

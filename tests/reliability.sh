@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# The programme that holds the promises of docs/reliability.md:
+#
+#   tests/reliability.sh short|nightly|release [--json]
+#
+# Every number is counted by the tests themselves. With --json the last line is one object. Exits
+# with 1 when anything failed; the numbers are then still told.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=never
+
+tier=${1:-}
+json=${2:-}
+case "$tier" in
+  short) fuzz_seconds=5 ;;
+  nightly) fuzz_seconds=300 ;;
+  release) fuzz_seconds=28800 ;;
+  *) echo "usage: tests/reliability.sh short|nightly|release [--json]" >&2; exit 2 ;;
+esac
+[ -z "$json" ] || [ "$json" = --json ] || { echo "unknown option $json" >&2; exit 2; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+started=$SECONDS
+failed=0
+
+say() { printf '\n== %s\n' "$*"; }
+attempt() { "$@" || { failed=1; echo "FAILED: $*" >&2; }; }
+
+# The test binary of a build, by asking cargo.
+binary() {
+  cargo test --locked --test integration --no-run --message-format=json-render-diagnostics "$@" |
+    python3 -c 'import json, sys
+for line in sys.stdin:
+    artifact = json.loads(line)
+    if artifact.get("executable") and artifact["target"]["name"] == "integration":
+        print(artifact["executable"])' | tail -n 1
+}
+
+say "build"
+# Bugs are planted in the project's own crates only: dependencies are shared with the other build.
+planted=$(RUSTC_WORKSPACE_WRAPPER="$PWD/tests/planted_rustc.sh" binary)
+ordinary=$(binary)
+cargo test --locked --test allocation --no-run
+
+say "planted bugs"
+grep -q "planted: segments are not synced" "$planted" || { echo "no bug was planted" >&2; failed=1; }
+if grep -q "planted: " "$ordinary"; then
+  echo "an ordinary build holds planted bugs" >&2
+  failed=1
+fi
+SPARSELY_REPORT="$work/planted" attempt "$planted" planted:: --nocapture --test-threads=1
+
+say "crashes, faults, corruption, kills, concurrency ($tier)"
+export SPARSELY_TIER=$tier SPARSELY_REPORT="$work/report"
+tests=$SECONDS
+attempt "$ordinary" crash:: corrupt:: concurrency:: differential:: hazards:: merging:: lines:: golden:: --nocapture
+echo "took $((SECONDS - tests)) s"
+
+say "memory"
+attempt cargo test --locked --test allocation -- --nocapture
+
+say "fuzzing"
+unset SPARSELY_REPORT
+: >"$work/fuzz"
+if [ -d fuzz ] && cargo +nightly fuzz --version >/dev/null 2>&1; then
+  for target in $(cargo +nightly fuzz list); do
+    echo "-- $target, $fuzz_seconds s"
+    attempt cargo +nightly fuzz run "$target" -- -max_total_time="$fuzz_seconds" -print_final_stats=1 \
+      >"$work/fuzz.$target" 2>&1
+    tail -n 3 "$work/fuzz.$target"
+    grep -a "^Done " "$work/fuzz.$target" >>"$work/fuzz" || true
+  done
+else
+  echo "cargo-fuzz or a nightly toolchain is missing: not fuzzed"
+fi
+
+python3 - "$tier" "$work" "$((SECONDS - started))" <<'PY' | tee "$work/summary"
+import json, re, sys
+tier, work, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def counts(name):
+    total = {}
+    try:
+        lines = open(f"{work}/{name}").read().splitlines()
+    except FileNotFoundError:
+        lines = []
+    for line in lines:
+        for key, value in json.loads(line).items():
+            total[key] = total.get(key, 0) + value
+    return total
+
+told = counts("report")
+planted = counts("planted")
+fuzz = [(int(runs), int(secs)) for runs, secs in
+        re.findall(r"Done (\d+) runs in (\d+) second", open(f"{work}/fuzz").read())]
+summary = {"tier": tier}
+for key in ["crash_states", "violations"]:
+    summary[key] = told.get(key, 0)
+for key in ["planted", "planted_caught"]:
+    summary[key] = planted.get(key, 0)
+for key in ["injected_faults", "kills", "lost", "mutants", "undetected", "wrong_answers", "panics"]:
+    summary[key] = told.get(key, 0)
+summary["fuzz_seconds"] = sum(secs for _, secs in fuzz)
+summary["fuzz_executions"] = sum(runs for runs, _ in fuzz)
+summary["seconds"] = seconds
+print(json.dumps(summary))
+PY
+
+if [ -z "$json" ]; then
+  say "summary"
+  python3 -c 'import json, sys
+for key, value in json.load(sys.stdin).items():
+    print(f"{key:16} {value}")' <"$work/summary"
+  [ "$failed" = 0 ] && echo "every promise held" || echo "something failed: see above"
+fi
+exit "$failed"
