@@ -9,7 +9,7 @@
 #[path = "integration/support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use peak_alloc::PeakAlloc;
 use sparsely::{
@@ -28,6 +28,9 @@ use crate::support::{
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const CONSTANT: usize = 8 << 20;
+
+/// One measurement at a time: the count is that of the process.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Most bytes in use while `work` ran, beyond those before it.
 fn peak(work: impl FnOnce()) -> usize {
@@ -129,6 +132,7 @@ fn bound(files: &Files, mutants: usize, stride: usize) -> (u64, f64, u64) {
 
 #[test]
 fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let tier = Tier::chosen();
     let mut indexes: Vec<Files> = seeds().into_iter().map(|(files, _)| files).collect();
     let small = indexes.len();
@@ -161,6 +165,7 @@ fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes(
 /// From a disk: a mapped file takes no memory, a copied one its own bytes.
 #[test]
 fn whole_files_stay_within_the_bound_too() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let files = large();
     let total: usize = files.values().map(|bytes| bytes.len()).sum();
     let dir = tempfile::tempdir().unwrap();
