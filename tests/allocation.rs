@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use peak_alloc::PeakAlloc;
 use sparsely::{
-    Config, Document, Index, Progress, Query, Searcher, SparseVector, Verify,
+    Config, Index, Progress, Query, Searcher, Verify,
     storage::{Reading, Storage},
 };
 
 use crate::support::{
     model::{config, vector},
-    mutants::{lengths, pick, put_checksums_right, seeds},
+    mutants::{large, lengths, pick, put_checksums_right, seeds},
     report::{Tier, report},
     simulated::{Files, Random, Simulated},
 };
@@ -58,30 +58,6 @@ fn read(storage: &Arc<dyn Storage>) {
     for key in snapshot.keys().flatten().take(50) {
         let _ = snapshot.document(&key);
     }
-}
-
-/// A larger one, so that the bound is not all constant.
-fn large() -> Files {
-    let disk = Simulated::default();
-    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-    let index = Index::with_storage(storage, config().ordered_from(1000)).unwrap();
-    let mut writer = index.writer().unwrap();
-    let mut random = Random(3);
-    for at in 0..3000_u32 {
-        let pairs = (0..40).map(|term| {
-            let weight = u16::try_from(1 + random.below(300)).unwrap();
-            (term * 25 + at % 25, f32::from(weight) / 100.0)
-        });
-        let document = Document::new(format!("key {at}"), SparseVector::new(pairs).unwrap())
-            .text(format!("key {at} version {at}"))
-            .field("version", at)
-            .full_vector(vector(at));
-        writer.upsert(document).unwrap();
-    }
-    writer.merge_all(&mut Progress::none()).unwrap();
-    writer.commit().unwrap();
-    drop(writer);
-    disk.files()
 }
 
 /// How near the bound the mutants of an index come, at most, and how many broke it.
@@ -136,7 +112,7 @@ fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes(
     let tier = Tier::chosen();
     let mut indexes: Vec<Files> = seeds().into_iter().map(|(files, _)| files).collect();
     let small = indexes.len();
-    indexes.push(large());
+    indexes.push(large(1000));
     let (mut all, mut most, mut broken) = (0, 0.0_f64, 0);
     for (at, files) in indexes.iter().enumerate() {
         let (mutants, stride) = match at < small {
@@ -166,7 +142,7 @@ fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes(
 #[test]
 fn whole_files_stay_within_the_bound_too() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let files = large();
+    let files = large(1000);
     let total: usize = files.values().map(|bytes| bytes.len()).sum();
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in &files {

@@ -12,7 +12,7 @@ use sparsely::{Checks, ErrorKind, Filter, Hits, Index, Query, Searcher, Verify, 
 
 use crate::support::{
     model::{self, Model, config, content, vector},
-    mutants::{changes, lengths, pick, put_checksums_right, seeds},
+    mutants::{changes, large, lengths, pick, put_checksums_right, seeds},
     report::{Tier, in_parallel, report},
     simulated::{Files, Random, Simulated},
 };
@@ -126,12 +126,54 @@ pub(crate) fn every_change_is_detected() {
     );
 }
 
+/// In files of many pieces damage lies where opening does not look: it is met when it is needed,
+/// and repair looks everywhere.
+#[test]
+pub(crate) fn damage_in_large_files_is_never_answered_from() {
+    let stride = Tier::chosen().pick(4099, 1031, 61, 7);
+    let tally = Tally::sum(in_parallel(2, |at| {
+        let files = large([u64::MAX, 1][at]);
+        let expected = {
+            let storage: Arc<dyn Storage> = Arc::new(Simulated::holding(&files));
+            answers(&Index::open_storage(storage, config()).unwrap()).unwrap()
+        };
+        let names = files.keys().filter(|name| name.starts_with("segment-"));
+        let name = names.max_by_key(|name| files[*name].len()).unwrap();
+        let good = &files[name];
+        assert!(good.len() > 3 << 16);
+        let mut tally = Tally::default();
+        for place in (0..good.len()).step_by(stride) {
+            let mut bytes = good.to_vec();
+            bytes[place] ^= 0x55;
+            let mut damaged = files.clone();
+            damaged.insert(name.clone(), Arc::new(bytes));
+            tally.count(|tally| {
+                let storage: Arc<dyn Storage> = Arc::new(Simulated::holding(&damaged));
+                if let Ok(index) = Index::open_storage(storage.clone(), config()) {
+                    let found = answers(&index);
+                    tally.refused += u64::from(found.is_err());
+                    tally.wrong_answers += u64::from(found.is_ok_and(|found| found != expected));
+                }
+                let repair = Index::repair_storage(&*storage, &config()).unwrap();
+                let left = Index::verify_storage(&*storage, Verify::Full).unwrap();
+                tally.undetected += u64::from(repair.is_unneeded() || !left.is_clean());
+            });
+        }
+        tally
+    }));
+    assert!(tally.refused > 0);
+    assert_eq!(
+        (tally.undetected, tally.wrong_answers, tally.panics),
+        (0, 0, 0)
+    );
+}
+
 /// Changes with their checksums put right, as an attacker makes them: an error or some answer, in
 /// bounded time, and no panic.
 #[test]
 pub(crate) fn changes_with_right_checksums_never_panic() {
     let tier = Tier::chosen();
-    let random_changes = tier.pick(400, 14_000, 800_000, 4_000_000);
+    let random_changes = tier.pick(400, 22_000, 2_000_000, 8_000_000);
     let stride = tier.pick(211, 13, 1, 1);
     let seeds = seeds();
     let files_of = |(files, _): &(Files, Model)| {

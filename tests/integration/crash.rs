@@ -593,10 +593,10 @@ fn tier() -> Amount {
             Effort::NIGHTLY,
             Effort::NIGHTLY,
         ),
-        histories: tier.pick(2, 40, 100, 1000),
+        histories: tier.pick(2, 40, 150, 1000),
         nested_stride: tier.pick(30, 3, 1, 1),
         fault_stride: tier.pick(8, 1, 1, 1),
-        failing_histories: tier.pick(1, 4, 12, 100),
+        failing_histories: tier.pick(1, 10, 20, 200),
         cut_after_faults: tier.pick(1, 4, 1, 1),
     }
 }

@@ -43,6 +43,10 @@ const TESTS: &[(&str, fn())] = &[
         corrupt::a_file_of_another_index_is_refused,
     ),
     (
+        "damage_in_large_files_is_never_answered_from",
+        corrupt::damage_in_large_files_is_never_answered_from,
+    ),
+    (
         "an_index_equals_its_model",
         differential::an_index_equals_its_model,
     ),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sparsely::{Config, Index, Merging, storage::Storage};
+use sparsely::{Config, Document, Index, Merging, Progress, SparseVector, storage::Storage};
 
 use super::{
-    model::{Model, config, upsert},
+    model::{Model, config, upsert, vector},
     simulated::{Files, Random, Simulated},
 };
 
@@ -35,6 +35,31 @@ pub(crate) fn seeds() -> Vec<(Files, Model)> {
         build(config().merging(Merging::ByCaller), 3),
         build(config().ordered_from(0), 4),
     ]
+}
+
+/// One of several pieces of 64 KiB, in blocks where it has so many documents.
+pub(crate) fn large(ordered_from: u64) -> Files {
+    let disk = Simulated::default();
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let index = Index::with_storage(storage, config().ordered_from(ordered_from)).unwrap();
+    let mut writer = index.writer().unwrap();
+    let mut random = Random(3);
+    for at in 0..3000_u32 {
+        let pairs = (0..40).map(|term| {
+            let weight = u16::try_from(1 + random.below(300)).unwrap();
+            (term * 25 + at % 25, f32::from(weight) / 100.0)
+        });
+        let document = Document::new(format!("key {at}"), SparseVector::new(pairs).unwrap())
+            .text(format!("key {at} version {at}"))
+            .field("version", at)
+            .field("even", at.is_multiple_of(2))
+            .full_vector(vector(at));
+        writer.upsert(document).unwrap();
+    }
+    writer.merge_all(&mut Progress::none()).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    disk.files()
 }
 
 /// Every change of one file that keeps its checksums wrong: each `stride`-th of every bit, of each
