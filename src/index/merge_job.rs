@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 use super::{
     Core,
     commit::Failure,
-    work::{Part, Target, Work},
+    work::{MergeInputs, Part, Target, Work},
 };
 use crate::{
     error::Result,
@@ -46,7 +46,7 @@ use crate::{
 pub struct MergeJob {
     core: Arc<Core>,
     manifest: Manifest,
-    inputs: Vec<(SegmentId, LiveSegment)>,
+    inputs: MergeInputs,
     id: SegmentId,
     weight_limit: f32,
     claim: Arc<Claim>,
@@ -54,7 +54,7 @@ pub struct MergeJob {
 
 /// What a [`MergeJob`] made, for [`Writer::finish_merge`](super::Writer::finish_merge).
 pub struct MergedSegment {
-    inputs: Vec<(SegmentId, LiveSegment)>,
+    inputs: MergeInputs,
     part: Part,
     /// Held by a job, then by its result: the sign for the writer that there is one.
     claim: Arc<Claim>,

@@ -161,18 +161,17 @@ impl Repair {
     }
 }
 
+type Survivors = Vec<(SegmentRecord, LiveSegment)>;
+
 /// The newest manifest that can be read, what is left of its segments, and what is not.
-fn survey_all(
-    storage: &dyn Storage,
-    names: &[String],
-) -> Result<(Manifest, Vec<(SegmentRecord, LiveSegment)>, Repair)> {
+fn survey_all(storage: &dyn Storage, names: &[String]) -> Result<(Manifest, Survivors, Repair)> {
     let (base, given_up_commits) = newest_manifest(storage, names)?;
     let mut repair = Repair {
         commit: base.commit,
         given_up_commits,
         ..Repair::default()
     };
-    let mut survivors: Vec<(SegmentRecord, LiveSegment)> = Vec::new();
+    let mut survivors = Survivors::new();
     for record in &base.segments {
         match survey(storage, &base, record)? {
             Survey::Whole(live) => survivors.push((*record, live)),

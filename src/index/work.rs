@@ -50,6 +50,9 @@ pub(super) struct Work {
     buffer: Buffer,
 }
 
+/// Segments to merge, by number, as they were when the merge was begun.
+pub(super) type MergeInputs = Vec<(SegmentId, LiveSegment)>;
+
 /// A segment that the next commit will name, unless all of it is deleted.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -330,14 +333,12 @@ impl Work {
     }
 
     /// What the policy says to merge, and a number for the result.
-    pub(super) fn reserve_merge(
-        &mut self,
-    ) -> Result<Option<(Vec<(SegmentId, LiveSegment)>, SegmentId)>> {
+    pub(super) fn reserve_merge(&mut self) -> Result<Option<(MergeInputs, SegmentId)>> {
         self.drop_empty();
         let sizes: Vec<SegmentSize> = self.parts.iter().map(Part::size).collect();
         let chosen = merge_policy::candidates(&sizes);
         let chosen = chosen.iter().map(|at| &self.parts[*at]);
-        let inputs: Vec<(SegmentId, LiveSegment)> = chosen
+        let inputs: MergeInputs = chosen
             .map(|part| (part.record.id, part.live.clone()))
             .collect();
         let live: u64 = inputs

@@ -387,10 +387,12 @@ fn permissions_that_change_are_errors_to_an_ordinary_user() {
     }
 }
 
-/// No order of anything depends on a clock that people set: none is read.
+/// No order of anything in an index depends on a clock that people set: none is read.
 #[test]
 fn a_clock_that_runs_backwards_does_not_matter() {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let parts = ["index", "storage", "format", "segment", "search"];
+    let mut folders: Vec<PathBuf> = parts.iter().map(|part| src.join(part)).collect();
     let mut files = 0;
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
