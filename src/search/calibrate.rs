@@ -27,6 +27,10 @@ use crate::{
 /// enough to take a second at a million documents.
 const SAMPLES: [usize; TOPS.len()] = [192, 64, 24];
 
+/// Documents find their like more easily than queries do, whatever they are cut to: so many times
+/// what they miss is taken for what queries miss (`docs/decisions.md` has the measurement).
+const STAND_IN_MISSES: u16 = 3;
+
 /// As many terms as learned queries have.
 const QUERY_TERMS: usize = 40;
 
@@ -71,8 +75,14 @@ fn curves(
                 done += 1;
                 measured.extend(measure.recalls(sample, top)?);
             }
+            let times = if samples.is_empty() {
+                STAND_IN_MISSES
+            } else {
+                1
+            };
             for (kept, found) in curve.iter_mut().zip(summary(&measured)) {
-                *kept = found.min(*kept);
+                let misses = (RECALL_ONE - found).saturating_mul(times);
+                *kept = (RECALL_ONE - misses).min(*kept);
             }
         }
     }
@@ -232,7 +242,7 @@ mod tests {
         let own = curves_of(&[]);
         for curve in &own.recalls {
             assert!(curve.is_sorted_by(|a, b| a >= b), "{curve:?}");
-            assert!(curve[0] > RECALL_ONE / 10 * 9, "{curve:?}");
+            assert!(curve[0] > RECALL_ONE / 10 * 7, "{curve:?}");
         }
         assert_eq!(own, curves_of(&[]), "the same at every time");
         let given: Vec<SparseVector> = documents()
