@@ -96,9 +96,9 @@ const FEW: usize = 8;
 fn position(keys: u64, key: u32, count: usize) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let key = u8::try_from(key).ok()?;
-    let different = keys ^ ONES * u64::from(key);
+    let different = keys ^ (ONES * u64::from(key));
     // The top bit of every zero byte, and of some bytes above one: the lowest is right.
-    let zeros = different.wrapping_sub(ONES) & !different & ONES << 7;
+    let zeros = different.wrapping_sub(ONES) & !different & (ONES << 7);
     let at = zeros.trailing_zeros() as usize / 8;
     (at < count).then_some(at)
 }
