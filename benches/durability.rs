@@ -112,16 +112,14 @@ fn replacement(work: &Path, documents: u64) -> serde_json::Value {
 
     let memory = Memory::watch();
     let (mut during, mut commits) = (Vec::new(), Vec::new());
-    let mut version = 1;
     for batch in 0..documents / 5000 {
         // Every fifth document, in a scattered order.
         for at in 0..1000 {
             let at = (batch * 1000 + at) * 5 % documents + batch % 5;
             writer
-                .upsert(document(at.min(documents - 1), version))
+                .upsert(document(at.min(documents - 1), batch + 1))
                 .unwrap();
         }
-        version += 1;
         let start = Instant::now();
         writer.commit().unwrap();
         commits.push(start.elapsed());
@@ -174,7 +172,7 @@ fn searches(index: &Index, count: u64) -> Vec<Duration> {
 
 fn document(at: u64, version: u64) -> Document {
     let vector = vector(at.wrapping_mul(31).wrapping_add(version), DOCUMENT_TERMS);
-    Document::new(at.to_be_bytes().to_vec(), vector)
+    Document::new(at.to_le_bytes().to_vec(), vector)
 }
 
 /// Terms as they are in texts: few common ones, many rare ones.

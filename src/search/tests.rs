@@ -155,6 +155,7 @@ fn float_model(documents: &[&Document], query: &Query) -> Vec<(Vec<u8>, f32)> {
                 Some(f64::from(weight) * f64::from(own))
             });
             let products: Vec<f64> = products.collect();
+            #[expect(clippy::cast_possible_truncation, reason = "scores are `f32`")]
             let score = products.iter().sum::<f64>() as f32;
             let key = document.key().as_bytes().to_vec();
             (!products.is_empty()).then_some((key, score))
@@ -415,6 +416,11 @@ fn float_order_is_that_of_the_weights_and_not_of_the_impacts() {
     let mut vector = |terms: u32, heaviest: f32| {
         let pairs: std::collections::BTreeMap<u32, f32> = (0..terms)
             .map(|_| {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0 to 200"
+                )]
                 let term = (random() * random() * 200.0) as u32;
                 (term, 0.001 + heaviest * random() * random() * random())
             })

@@ -70,14 +70,14 @@ fn document(at: u32) -> Document {
         .field("even", at.is_multiple_of(2))
         .field("colour", ["red", "green", "blue"][(at % 3) as usize])
         .labels(labels);
-    if at % 3 == 0 {
+    if at.is_multiple_of(3) {
         document = document.own_terms(own);
     }
-    if at % 4 == 0 {
+    if at.is_multiple_of(4) {
         document = document.full_vector(self::vector(at + 1, 12));
     }
-    if at % 5 == 0 {
-        document = document.payload(at.to_be_bytes());
+    if at.is_multiple_of(5) {
+        document = document.payload(at.to_le_bytes());
     }
     document
 }

@@ -175,7 +175,7 @@ fn little_address_space_is_an_error() {
             noise = noise
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            noise.to_be_bytes()[0]
+            noise.to_le_bytes()[7]
         })
         .take(4 << 20)
         .collect();
