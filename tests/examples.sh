@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --locked --examples
-bin=target/debug/examples
+bin=${CARGO_TARGET_DIR:-target}/debug/examples
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -138,11 +138,16 @@ fn count(number: u64, what: &str) -> String {
 const SHOWN: usize = 20;
 
 fn list<T: Display>(names: &[T]) -> String {
-    let mut shown: String = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("\n  {name}"))
-        .collect();
+    // Keys are any bytes; a terminal must not obey them.
+    let escaped = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    let mut shown = String::new();
+    for name in names.iter().take(SHOWN) {
+        shown += "\n  ";
+        shown.extend(name.to_string().chars().map(escaped));
+    }
     if names.len() > SHOWN {
         let more = names.len() - SHOWN;
         shown += &format!("\n  and {more} more (--json lists all)");
