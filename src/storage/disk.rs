@@ -177,7 +177,7 @@ impl Storage for Disk {
                 let _ = file
                     .set_len(0)
                     .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
-                Ok(LockAttempt::Acquired(Box::new(file)))
+                Ok(LockAttempt::Acquired(Box::new(HeldLock(file))))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -196,6 +196,17 @@ impl Storage for Disk {
             }
             Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
         }
+    }
+}
+
+/// Gives the lock back by name. Closing the file would do, but for a process that is being started
+/// at this moment by another thread: until its program runs, it has a copy of every open file, and
+/// the lock would live in the copy.
+struct HeldLock(File);
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }
 
@@ -307,6 +318,19 @@ mod tests {
         drop(lock);
         let again = disk.try_lock("writer.lock").unwrap();
         assert!(matches!(again, LockAttempt::Acquired(_)));
+    }
+
+    #[test]
+    fn a_copy_of_the_file_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path());
+        let file = File::create(disk.at("writer.lock")).unwrap();
+        file.try_lock().unwrap();
+        let in_a_process_being_started = file.try_clone().unwrap();
+        drop(HeldLock(file));
+        let again = disk.try_lock("writer.lock").unwrap();
+        assert!(matches!(again, LockAttempt::Acquired(_)));
+        drop(in_a_process_being_started);
     }
 
     #[test]
