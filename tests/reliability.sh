@@ -41,7 +41,7 @@ say "build"
 # Bugs are planted in the project's own crates only: dependencies are shared with the other build.
 planted=$(RUSTC_WORKSPACE_WRAPPER="$PWD/tests/planted_rustc.sh" binary)
 ordinary=$(binary)
-cargo test --locked --test allocation --no-run
+cargo test --locked --test memory_bound --no-run
 
 say "planted bugs"
 grep -q "planted: segments are not synced" "$planted" || { echo "no bug was planted" >&2; failed=1; }
@@ -58,7 +58,7 @@ attempt "$ordinary" crash:: corrupt:: concurrency:: differential:: hazards:: mer
 echo "took $((SECONDS - tests)) s"
 
 say "memory"
-attempt cargo test --locked --test allocation -- --nocapture
+attempt cargo test --locked --test memory_bound -- --nocapture
 
 say "fuzzing"
 unset SPARSELY_REPORT
