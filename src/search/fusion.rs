@@ -208,7 +208,7 @@ impl Fusion {
     /// for encoder in &encoders {
     ///     let index = Index::in_memory(Config::for_encoder(encoder))?;
     ///     let mut writer = index.writer()?;
-    ///     for (key, text) in [("a", "fn open_lock(path: &Path)"), ("b", "merge lists"), ("c", "a lock")] {
+    ///     for (key, text) in [("a", "open the lock"), ("b", "merge lists"), ("c", "a door")] {
     ///         writer.upsert(Document::from_text(encoder, key, text)?)?;
     ///     }
     ///     writer.commit()?;
