@@ -15,8 +15,10 @@ use crate::{
     storage::{FileBytes, Storage},
 };
 
-/// How often a reader starts over because a writer removed files under it.
-const ATTEMPTS: usize = 5;
+/// How often a reader starts over because a writer removed files under it. Each time two commits
+/// went by while it looked, which on a busy machine, beside processes that do nothing but commit, can
+/// happen many times in a row.
+const ATTEMPTS: usize = 100;
 
 /// An index answers from an older commit than its newest, because that is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +46,12 @@ pub(super) fn load(storage: &dyn Storage, checks: Checks, known: Option<&State>)
     let mut commits = commit::commits(&storage.list()?);
     for _ in 0..ATTEMPTS {
         let Some(&newest) = commits.first() else {
-            return Err(absent(storage));
+            // A listing is not of one moment: every name may have gone, and come, behind it.
+            commits = commit::commits(&storage.list()?);
+            match commits.is_empty() {
+                true => return Err(absent(storage)),
+                false => continue,
+            }
         };
         let error = match load_commit(storage, newest, checks, known) {
             Ok(state) => return Ok(state),

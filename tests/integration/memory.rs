@@ -577,7 +577,6 @@ fn spawn_recorder(path: &Path, name: &str, queues: bool) -> Child {
         .env("SPARSELY_MEMORY_NAME", name)
         .env("SPARSELY_MEMORY_QUEUES", queues.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .unwrap()
 }
