@@ -3,6 +3,8 @@
 //! The vector is the seam: nothing below the index knows an encoder, and an encoder knows no
 //! index. The trait stands here; each implementation has its own file.
 
+#[cfg(any(feature = "tokenizers", feature = "sae"))]
+pub(crate) mod files;
 #[cfg(feature = "tokenizers")]
 mod inference_free;
 mod lexical;

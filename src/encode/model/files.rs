@@ -1,12 +1,15 @@
-//! Reading the files of a model directory: bounded, and never outside of it.
+//! Settings of a model directory, and what identifies it.
 
 use std::{
     fs::File,
     io::{BufReader, Read},
-    path::{Component, Path, PathBuf},
+    path::Path,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    encode::files::bounded,
+    error::{Error, Result},
+};
 
 /// No settings file of a model comes near this.
 const SETTINGS_LIMIT: u64 = 4 << 20;
@@ -23,42 +26,6 @@ pub(crate) fn settings<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Op
             format!("not as expected: {why}"),
         )
     })
-}
-
-/// Reads a file of at most `limit` bytes.
-pub(crate) fn bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-    let length = file
-        .metadata()
-        .map_err(|source| Error::io("read", path, source))?
-        .len();
-    if length > limit {
-        return Err(Error::limit(
-            format!("bytes of {}", path.display()),
-            limit,
-            length,
-        ));
-    }
-    let mut bytes = Vec::new();
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|source| Error::io("read", path, source))?;
-    Ok(bytes)
-}
-
-/// The path of `name` under `root`; `name` comes out of a file and may not leave it.
-pub(crate) fn inside(root: &Path, name: &str, named_by: &Path) -> Result<PathBuf> {
-    let relative = Path::new(name);
-    let stays = relative
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !stays || name.contains(['\\', '\0']) {
-        return Err(Error::model(
-            named_by.display().to_string(),
-            format!("it names {name:?}, which is not inside the model directory"),
-        ));
-    }
-    Ok(root.join(relative))
 }
 
 /// Length and CRC-32 of files, gathered into what identifies a model.
@@ -100,24 +67,5 @@ impl Digest {
     /// What was gathered.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_inside() {
-        let root = Path::new("models/a");
-        let by = Path::new("modules.json");
-        assert_eq!(inside(root, "", by).unwrap(), root.join(""));
-        assert_eq!(
-            inside(root, "1_SpladePooling", by).unwrap(),
-            root.join("1_SpladePooling")
-        );
-        for name in ["..", "a/../../b", "/etc/passwd", "a\\b"] {
-            assert!(inside(root, name, by).is_err(), "{name}");
-        }
     }
 }

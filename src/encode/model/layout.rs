@@ -11,12 +11,12 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{
-    Model, Table,
-    files::{inside, settings},
-};
+use super::{Model, Table, files::settings};
 use crate::{
-    encode::pool::{Activation, Combine, Pooling},
+    encode::{
+        files::inside,
+        pool::{Activation, Combine, Pooling},
+    },
     error::{Error, Result},
 };
 

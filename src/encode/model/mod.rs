@@ -12,14 +12,9 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "onnx")]
-pub(crate) use self::files::inside;
 #[cfg(feature = "native")]
 pub(crate) use self::files::settings;
-pub(crate) use self::{
-    files::{Digest, bounded},
-    weights::TermWeights,
-};
+pub(crate) use self::{files::Digest, weights::TermWeights};
 use crate::{
     encode::pool::Pooling,
     error::{Error, Result},

@@ -4,9 +4,8 @@
 
 use std::{collections::HashMap, path::Path};
 
-use super::files::bounded;
 use crate::{
-    encode::tensors::Tensors,
+    encode::{files::bounded, tensors::Tensors},
     error::{Error, Result},
 };
 

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     encode::{
         Fingerprint,
-        model::{Digest, Model, inside},
+        files::inside,
+        model::{Digest, Model},
         run::Side,
         sae::{HiddenStates, TextKind, TokenStates},
         tokenize::Tokenizer,

@@ -17,8 +17,9 @@ use super::{
 use crate::{
     encode::{
         Encoder, Fingerprint,
+        files::inside,
         inference_free::TableQueries,
-        model::{Digest, Model, inside},
+        model::{Digest, Model},
         run::{Counters, Runner, Tally, digest_settings},
         tokenize::{TERM_LIMIT, Tokenizer},
     },

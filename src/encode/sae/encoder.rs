@@ -392,7 +392,7 @@ impl SaeEncoder {
 
     fn read_labels(&mut self, directory: &Path, description: &Description) -> Result<()> {
         if let Some(name) = &description.labels {
-            let path = super::formats::inside(directory, name, &directory.join(FILE))?;
+            let path = crate::encode::files::inside(directory, name, &directory.join(FILE))?;
             self.labels = Some(Labels::read(path, description.latents)?);
         }
         Ok(())

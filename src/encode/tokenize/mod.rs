@@ -52,7 +52,7 @@ impl Tokenizer {
                 "a model directory needs its tokenizer.json; tokenizers of other formats are converted with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)",
             ));
         }
-        let bytes = crate::encode::model::bounded(path, FILE_LIMIT)?;
+        let bytes = crate::encode::files::bounded(path, FILE_LIMIT)?;
         let file = path.display().to_string();
         expressions::check(&bytes).map_err(|why| Error::model(&file, why))?;
         let mut inner = guarded(&file, || tokenizers::Tokenizer::from_bytes(&bytes))?;

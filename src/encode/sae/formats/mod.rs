@@ -2,11 +2,7 @@
 
 mod suites;
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use self::suites::{gemma_scope, llama_scope, sae_lens, sentence_transformers, sparsely};
 use super::{
@@ -16,7 +12,10 @@ use super::{
     description::{FILE, Loaded},
 };
 use crate::{
-    encode::tensors::Tensor,
+    encode::{
+        files::{bounded, inside},
+        tensors::Tensor,
+    },
     error::{Error, Result},
 };
 
@@ -243,35 +242,11 @@ fn decoder_norms(
 
 /// Reads a JSON file of at most `limit` bytes.
 pub(super) fn json<T: serde::de::DeserializeOwned>(path: &Path, limit: u64) -> Result<T> {
-    let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| Error::io("read", path, source))?;
-    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if length > limit {
-        let what = format!("bytes of {}", path.display());
-        return Err(Error::limit(what, limit, length));
-    }
+    let bytes = bounded(path, limit)?;
     serde_json::from_slice(&bytes).map_err(|why| {
         Error::model(
             path.display().to_string(),
             format!("not as expected: {why}"),
         )
     })
-}
-
-/// The path of `name` under `root`; `name` comes out of a file and may not leave it.
-pub(super) fn inside(root: &Path, name: &str, named_by: &Path) -> Result<PathBuf> {
-    let relative = Path::new(name);
-    let stays = relative
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !stays || name.contains(['\\', '\0']) {
-        return Err(Error::model(
-            named_by.display().to_string(),
-            format!("it names {name:?}, which is not inside its directory"),
-        ));
-    }
-    Ok(root.join(relative))
 }
