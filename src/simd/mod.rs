@@ -145,7 +145,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(avx512) => avx512.at_least(sums, least),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon(_) => scalar::at_least(sums, least),
+            Level::Neon(neon) => neon.at_least(sums, least),
         }
     }
 
@@ -158,7 +158,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(avx512) => avx512.present(line),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon(_) => scalar::present(line),
+            Level::Neon(neon) => neon.present(line),
         }
     }
 

@@ -19,6 +19,16 @@ impl Neon {
         unsafe { add_rows(rows, weights, sums) }
     }
 
+    pub(super) fn at_least(self, sums: &Sums, least: u16) -> [u64; 2] {
+        // SAFETY: `detect` is the only constructor of `Neon`, so the CPU has NEON.
+        unsafe { at_least(sums, least) }
+    }
+
+    pub(super) fn present(self, line: &Line) -> [u64; 2] {
+        // SAFETY: `detect` is the only constructor of `Neon`, so the CPU has NEON.
+        unsafe { present(line) }
+    }
+
     pub(super) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         // SAFETY: `detect` is the only constructor of `Neon`, so the CPU has NEON.
         unsafe { add_masked(terms, lanes) }
@@ -50,6 +60,47 @@ fn add_rows(rows: [&[Line]; 4], weights: [u16; 4], sums: &mut [Sums]) {
             quarter!(part + 12, |cells| vshrq_n_u16::<12>(cells));
         }
     }
+}
+
+#[target_feature(enable = "neon")]
+fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
+    let least = vdupq_n_u16(least);
+    let (eights, _) = sums.as_chunks::<8>();
+    [0, 8].map(|start| {
+        let marks = |at: usize| vcgeq_u16(load_sums(&eights[start + at]), least);
+        bits([0, 2, 4, 6].map(|at| narrow(marks(at), marks(at + 1))))
+    })
+}
+
+#[target_feature(enable = "neon")]
+fn present(line: &Line) -> [u64; 2] {
+    let (parts, _) = line.as_chunks::<16>();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|part| load(&parts[part]));
+    // Two quarters of the nibbles make a word of 64 bits.
+    [[0x000F, 0x00F0], [0x0F00, 0xF000]].map(|quarters| {
+        let [first, second] = quarters.map(|quarter| {
+            let quarter = vdupq_n_u16(quarter);
+            let [a, b, c, d] = [a, b, c, d].map(|cells| vtstq_u16(cells, quarter));
+            [narrow(a, b), narrow(c, d)]
+        });
+        bits([first[0], first[1], second[0], second[1]])
+    })
+}
+
+/// A byte for each word: all ones or all zeros, as the words are.
+#[target_feature(enable = "neon")]
+fn narrow(low: uint16x8_t, high: uint16x8_t) -> uint8x16_t {
+    vcombine_u8(vmovn_u16(low), vmovn_u16(high))
+}
+
+/// A bit for each byte. NEON has no move-mask: every byte keeps the bit of its place among eight,
+/// and three rounds of pairwise sums bring eight bytes into one.
+#[target_feature(enable = "neon")]
+fn bits(marks: [uint8x16_t; 4]) -> u64 {
+    let places = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    let [a, b, c, d] = marks.map(|marks| vandq_u8(marks, places));
+    let sums = vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(c, d));
+    vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)))
 }
 
 #[target_feature(enable = "neon")]
