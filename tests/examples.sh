@@ -56,6 +56,17 @@ for cut in words:2/1 lines:1 code:5; do
   answer=$($bin/evaluate "$work/beir" --passages $cut --combine sum:2 --json)
   has "$answer" '"ndcg_at_10":1.0'
 done
+kept() { $bin/evaluate "$work/beir" --index "$work/kept" --json; }
+has "$(kept)" '"reused":0'
+has "$(kept)" '"ndcg_at_10":1.0.*"reused":4'
+cp -r "$work/beir" "$work/before"
+sed -i 's/resize an image/shrink an image to a size/; /d1/d' "$work/beir/corpus.jsonl"
+has "$(kept 2>/dev/null)" '"documents":3.*"reused":2'
+has "$($bin/inspect stats "$work/kept")" '3 documents'
+rm -r "$work/beir" && mv "$work/before" "$work/beir"
+$bin/evaluate "$work/beir" --encoder lexical,static --index "$work/several" >/dev/null
+answer=$($bin/evaluate "$work/beir" --fuse lexical,static --index "$work/several" --json)
+has "$answer" '"reused":4.*"reused":4'
 $bin/evaluate "$work/beir" --run "$work/a.run" >/dev/null
 sed 's/^q0 Q0 d0 /q0 Q0 d3 /' "$work/a.run" >"$work/b.run"
 answer=$($bin/evaluate --compare "$work/a.run" "$work/b.run" --qrels "$work/beir/qrels/test.tsv" --json)

@@ -41,7 +41,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) run: Option<PathBuf>,
 
-    /// Keep the index in this new folder [default: a temporary one] (one collection, one encoder)
+    /// Keep the index in this folder, or one for each collection and encoder where there are several.
+    /// What an earlier run left there of the same encoder is not encoded again [default: a temporary
+    /// folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) index: Option<PathBuf>,
 

@@ -16,6 +16,7 @@ mod arguments;
 mod compare;
 mod cross_lingual;
 mod encoders;
+mod filling;
 mod measure;
 mod passages;
 mod plot;
@@ -65,15 +66,12 @@ fn print(text: &str) -> Result<()> {
 
 fn evaluate(arguments: &Arguments) -> Result<String> {
     let systems = arguments.encoder.len().max(1) * arguments.collections.len();
-    if systems > 1 && (arguments.run.is_some() || arguments.index.is_some()) {
+    if systems > 1 && arguments.run.is_some() {
         return Err(Error::invalid(
-            "--run and --index",
+            "--run",
             "one collection and one encoder",
             format!("{systems} of them"),
         ));
-    }
-    if arguments.index.is_some() && !arguments.fuse.is_empty() {
-        return Err(Error::invalid("--index", "one encoder", "--fuse"));
     }
     // Before the work, so that a wrong weight or place costs nothing.
     arguments.fusion.fusion(&arguments.fuse)?;

@@ -84,13 +84,14 @@ struct Measured {
 /// Measures every system on one collection; returns the reports and the last run.
 pub(crate) fn measure(judged: &Judged, arguments: &Arguments) -> Result<(Vec<Report>, Run)> {
     let mut measured: Vec<(&Choice, Measured)> = Vec::new();
-    for choice in systems(arguments) {
-        let system = System::build(
-            &judged.collection,
-            choice,
-            arguments,
-            arguments.index.as_deref(),
-        )?;
+    let choices = systems(arguments);
+    let is_only = choices.len() * arguments.collections.len() == 1;
+    for choice in choices {
+        let place = arguments.index.as_deref().map(|place| match is_only {
+            true => place.to_owned(),
+            false => place.join(folder(&judged.path, choice)),
+        });
+        let system = System::build(&judged.collection, choice, arguments, place.as_deref())?;
         let top = usize::try_from(arguments.top).unwrap_or(usize::MAX);
         let (run, times) = system.run(&judged.collection, &judged.judgments, top)?;
         if measured.is_empty() {
@@ -101,6 +102,7 @@ pub(crate) fn measure(judged: &Judged, arguments: &Arguments) -> Result<(Vec<Rep
         report.encoder = system.fingerprint();
         report.documents = system.document_count();
         report.index_seconds = system.index_seconds;
+        report.reused = system.reused;
         report.bytes = system.bytes;
         measured.push((choice, Measured { report, run, times }));
     }
@@ -119,6 +121,20 @@ pub(crate) fn measure(judged: &Judged, arguments: &Arguments) -> Result<(Vec<Rep
     all.extend(fused);
     let last = all.last().map(|one| one.run.clone()).unwrap_or_default();
     Ok((all.into_iter().map(|one| one.report).collect(), last))
+}
+
+/// A name for the index of one collection by one encoder.
+fn folder(collection: &str, choice: &Choice) -> String {
+    let named = format!("{collection}-{choice}");
+    let plain = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() || ".-_+*".contains(letter) => letter,
+        _ => '_',
+    };
+    named
+        .trim_start_matches(['/', '.'])
+        .chars()
+        .map(plain)
+        .collect()
 }
 
 /// The encoders that were named, and those that are fused, each once.
@@ -175,6 +191,7 @@ fn report(judged: &Judged, run: &Run, times: &[Duration]) -> Report {
         recall_at_100: mean(Measure::Recall(100)),
         recall_at_1000: mean(Measure::Recall(1000)),
         index_seconds: 0.0,
+        reused: 0,
         query_p50_us: median_us(times),
         bytes: 0,
     }

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) recall_at_1000: f64,
     /// Reading, encoding, writing and committing.
     pub(crate) index_seconds: f64,
+    /// Documents or passages that were taken from an index of an earlier run.
+    pub(crate) reused: u64,
     /// Encoding and searching; of fused rankings, one after the other, and fusing.
     pub(crate) query_p50_us: f64,
     /// The size of the index, stored texts included; of fused rankings, of all their indexes.
@@ -95,7 +97,11 @@ impl fmt::Display for Report {
         writeln!(f, "MAP          {:.4}", self.map)?;
         writeln!(f, "recall@100   {:.4}", self.recall_at_100)?;
         writeln!(f, "recall@1000  {:.4}", self.recall_at_1000)?;
-        writeln!(f, "indexed in   {:.2} s", self.index_seconds)?;
+        write!(f, "indexed in   {:.2} s", self.index_seconds)?;
+        match self.reused {
+            0 => writeln!(f)?,
+            reused => writeln!(f, ", {reused} of them before")?,
+        }
         writeln!(f, "query p50    {:.0} us", self.query_p50_us)?;
         write!(f, "index        {} bytes", self.bytes)
     }

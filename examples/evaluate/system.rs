@@ -7,21 +7,23 @@ use std::{
 };
 
 use sparsely::{
-    Config, Document, Encoder, Error, Explanation, Filter, Grouping, Index, Query, Result, Scratch,
-    Searcher, Snapshot,
+    Config, Encoder, Error, Explanation, Filter, Grouping, Index, Query, Result, Scratch, Searcher,
+    Snapshot,
     evaluate::{Collection, Judgments, Ranking, Run, Text},
 };
 
-use crate::{arguments::Arguments, encoders::Choice};
+use crate::{arguments::Arguments, encoders::Choice, filling::Filling};
 
 /// The field that says which document a passage belongs to.
-const DOCUMENT: &str = "document";
+pub(crate) const DOCUMENT: &str = "document";
 
 /// An encoder and a collection that it has indexed.
 pub(crate) struct System {
     encoder: Box<dyn Encoder>,
     snapshot: Snapshot,
     pub(crate) index_seconds: f64,
+    /// Documents or passages that an earlier run had encoded.
+    pub(crate) reused: u64,
     /// The size of the index, stored texts included.
     pub(crate) bytes: u64,
     /// The ids of the documents.
@@ -33,7 +35,8 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Indexes `collection` in the new folder `place`, or in a temporary one.
+    /// Indexes `collection` in the folder `place`, or in a temporary one. Of an index that is there
+    /// already, of the same encoder, documents whose texts are the same are not encoded again.
     pub(crate) fn build(
         collection: &Collection,
         choice: &Choice,
@@ -50,18 +53,16 @@ impl System {
             }
         };
         let begun = Instant::now();
-        let index = Index::create(&place, Config::for_encoder(&*encoder))?;
-        let mut writer = index.writer()?;
+        let index = Index::open_or_create(&place, Config::for_encoder(&*encoder))?;
+        let mut filling = Filling::new(&index, &*encoder, temporary.is_none())?;
         let mut ids = HashSet::new();
         for document in collection.documents()? {
             let Text { id, text } = document?;
             match &arguments.passages {
-                None => writer.upsert(Document::from_text(&*encoder, id.as_str(), text)?)?,
+                None => filling.add(id.clone(), text, None)?,
                 Some(cut) => {
                     for (at, passage) in cut.cut(&text).into_iter().enumerate() {
-                        let key = format!("{id}#{at}");
-                        let passage = Document::from_text(&*encoder, key, passage)?;
-                        writer.upsert(passage.field(DOCUMENT, id.as_str()))?;
+                        filling.add(format!("{id}#{at}"), passage.to_owned(), Some(&id))?;
                     }
                 }
             }
@@ -69,12 +70,13 @@ impl System {
                 eprintln!("evaluate: document {id:?} stands twice; the later one counts");
             }
         }
-        writer.commit()?;
+        let reused = filling.finish()?;
         let snapshot = index.snapshot()?;
         Ok(System {
             encoder,
             snapshot,
             index_seconds: begun.elapsed().as_secs_f64(),
+            reused,
             bytes: size(&place)?,
             ids,
             grouping: arguments
