@@ -72,6 +72,13 @@ impl<'a> Matrix<'a> {
         self.transposed().row_range(start, end).transposed()
     }
 
+    /// Column after column, where they stand so without gaps.
+    #[cfg(feature = "sae")]
+    pub(crate) fn contiguous_columns(&self) -> Option<&'a [f32]> {
+        let is_so = self.steps == (1, self.rows);
+        is_so.then(|| &self.data[..self.rows * self.columns])
+    }
+
     /// One more than the largest place that an element stands at.
     fn extent(&self) -> usize {
         if self.rows == 0 || self.columns == 0 {

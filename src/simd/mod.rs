@@ -14,6 +14,8 @@ pub(crate) mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod plain;
+#[cfg(feature = "sae")]
+pub(crate) mod products;
 mod scalar;
 #[cfg(test)]
 mod tests;

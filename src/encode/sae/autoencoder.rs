@@ -384,6 +384,14 @@ impl Autoencoder {
         }
     }
 
+    /// Whether weights lie latent after latent.
+    pub(super) fn has_latents_first(&self) -> bool {
+        match &self.weights {
+            Weights::Memory(_) => true,
+            Weights::File { layout, .. } => matches!(layout, Layout::LatentsFirst),
+        }
+    }
+
     /// Hands `work` the weights of the latents from `start` to `end` as a matrix
     /// `[hidden, latents]`; `scratch` is used where they have to be widened.
     pub(super) fn with_block<T>(

@@ -5,6 +5,9 @@
 //! and JumpReLU never fall as their argument rises, so the maximum over a text's tokens is taken of
 //! raw products, and bias, threshold and gain are applied once a latent. TopK chooses within each
 //! token and is applied there.
+//!
+//! Weights that lie latent after latent are multiplied where they lie. For the other layout, which
+//! has to be copied into panels, there is a library's product.
 
 use std::{
     cmp::Ordering,
@@ -16,6 +19,7 @@ use super::autoencoder::Autoencoder;
 use crate::{
     encode::matrix::{Matrix, multiply},
     error::{Error, Result},
+    simd::products::{PANEL, Panels},
 };
 
 /// Latents of a tile.
@@ -26,6 +30,12 @@ const TOKENS: usize = 256;
 
 /// Bytes of candidates that TopK may hold at once, over all threads.
 const CANDIDATES: usize = 64 << 20;
+
+/// Hidden states, as the product with the weights wants them.
+enum States {
+    Rows(Vec<f32>),
+    Panels(Panels),
+}
 
 /// Latents of a text: id and value, rising.
 pub(super) type Latents = Vec<(u32, f32)>;
@@ -54,14 +64,23 @@ impl Autoencoder {
         }
         self.prepare(&mut states);
         let tokens = states.len() / self.hidden;
+        let states = if self.has_latents_first() {
+            let panels = Panels::new(&states, self.hidden);
+            drop(states);
+            States::Panels(panels)
+        } else {
+            States::Rows(states)
+        };
         let texts: Vec<Range<usize>> = texts
             .iter()
             .map(|text| text.start.min(tokens)..text.end.min(tokens))
             .collect();
         let threads = threads.clamp(1, self.latents.div_ceil(LATENTS));
         let pooled = match &self.gate.top {
-            None => self.largest(&states, &texts, threads),
-            Some((k, ranks)) => self.largest_of_top(&states, &texts, *k, ranks.as_deref(), threads),
+            None => self.largest(&states, tokens, &texts, threads),
+            Some((k, ranks)) => {
+                self.largest_of_top(&states, tokens, &texts, (*k, ranks.as_deref()), threads)
+            }
         };
         let overflows = |latents: &Latents| latents.iter().any(|(_, value)| !value.is_finite());
         if pooled.iter().any(overflows) {
@@ -74,7 +93,13 @@ impl Autoencoder {
     }
 
     /// Where tokens do not depend on each other's latents.
-    fn largest(&self, states: &[f32], texts: &[Range<usize>], threads: usize) -> Vec<Latents> {
+    fn largest(
+        &self,
+        states: &States,
+        tokens: usize,
+        texts: &[Range<usize>],
+        threads: usize,
+    ) -> Vec<Latents> {
         let tiles = self.each_block(threads, |start, end, weights, product| {
             let width = end - start;
             let mut found: Vec<Latents> = vec![Vec::new(); texts.len()];
@@ -89,10 +114,8 @@ impl Autoencoder {
                     *maximum = f32::NEG_INFINITY;
                 }
             };
-            for tile in tiles_of(states.len() / self.hidden) {
-                let part = &states[tile.start * self.hidden..tile.end * self.hidden];
-                product.resize(tile.len() * width, 0.0);
-                multiply(Matrix::new(part, self.hidden), weights, product, 1);
+            for tile in tiles_of(0..tokens) {
+                self.multiply(states, &tile, weights, product);
                 let first = texts.partition_point(|text| text.end <= tile.start);
                 for (at, text) in texts.iter().enumerate().skip(first) {
                     let from = text.start.max(tile.start);
@@ -130,20 +153,19 @@ impl Autoencoder {
     /// Where each token keeps its `k` largest.
     fn largest_of_top(
         &self,
-        states: &[f32],
+        states: &States,
+        tokens: usize,
         texts: &[Range<usize>],
-        k: usize,
-        ranks: Option<&[f32]>,
+        (k, ranks): (usize, Option<&[f32]>),
         threads: usize,
     ) -> Vec<Latents> {
         let mut pooled: Vec<Latents> = vec![Vec::new(); texts.len()];
-        let tokens = states.len() / self.hidden;
         let at_once = CANDIDATES / (2 * k * threads * size_of::<Candidate>());
-        let at_once = at_once.clamp(1, tokens.max(1));
+        // Whole panels.
+        let at_once = (at_once / PANEL).max(1) * PANEL;
         for start in (0..tokens).step_by(at_once) {
             let end = tokens.min(start + at_once);
-            let part = &states[start * self.hidden..end * self.hidden];
-            let mut tops = self.tops(part, k, ranks, threads);
+            let mut tops = self.tops(states, start..end, (k, ranks), threads);
             let first = texts.partition_point(|text| text.end <= start);
             for (text, pooled) in texts.iter().zip(&mut pooled).skip(first) {
                 for token in text.start.max(start)..text.end.min(end) {
@@ -157,17 +179,21 @@ impl Autoencoder {
     }
 
     /// The best of each token.
-    fn tops(&self, states: &[f32], k: usize, ranks: Option<&[f32]>, threads: usize) -> Vec<Top> {
-        let tokens = states.len() / self.hidden;
+    fn tops(
+        &self,
+        states: &States,
+        tokens: Range<usize>,
+        (k, ranks): (usize, Option<&[f32]>),
+        threads: usize,
+    ) -> Vec<Top> {
         let work = |next: &AtomicUsize| {
-            let mut tops = vec![Top::new(k); tokens];
+            let mut tops = vec![Top::new(k); tokens.len()];
             self.blocks(next, |start, end, weights, product| {
                 let width = end - start;
-                for tile in tiles_of(tokens) {
-                    let part = &states[tile.start * self.hidden..tile.end * self.hidden];
-                    product.resize(tile.len() * width, 0.0);
-                    multiply(Matrix::new(part, self.hidden), weights, product, 1);
-                    for (row, top) in product.chunks_exact_mut(width).zip(&mut tops[tile]) {
+                for tile in tiles_of(tokens.clone()) {
+                    self.multiply(states, &tile, weights, product);
+                    let own = tile.start - tokens.start..tile.end - tokens.start;
+                    for (row, top) in product.chunks_exact_mut(width).zip(&mut tops[own]) {
                         add(row, &self.bias[start..end]);
                         let gain = self.gate.gain.as_ref().map(|gain| &gain[start..end]);
                         top.offer(row, start, ranks.map(|ranks| &ranks[start..end]), gain);
@@ -184,6 +210,27 @@ impl Autoencoder {
             }
         }
         tops
+    }
+
+    /// The products of a tile of tokens with a block of weights, a row a token.
+    fn multiply(
+        &self,
+        states: &States,
+        tile: &Range<usize>,
+        weights: Matrix<'_>,
+        product: &mut Vec<f32>,
+    ) {
+        product.resize(tile.len() * weights.columns(), 0.0);
+        match states {
+            States::Panels(panels) => {
+                let weights = weights.contiguous_columns().unwrap_or_default();
+                panels.multiply(tile.start, tile.end, weights, product);
+            }
+            States::Rows(rows) => {
+                let rows = &rows[tile.start * self.hidden..tile.end * self.hidden];
+                multiply(Matrix::new(rows, self.hidden), weights, product, 1);
+            }
+        }
     }
 
     /// Runs `work` for every block of latents, on `threads` threads; what it gave, in order.
@@ -243,10 +290,11 @@ fn scatter<T: Send>(threads: usize, work: impl Fn(&AtomicUsize) -> T + Sync) -> 
     })
 }
 
-fn tiles_of(tokens: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..tokens)
+fn tiles_of(tokens: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = tokens.end;
+    tokens
         .step_by(TOKENS)
-        .map(move |start| start..tokens.min(start + TOKENS))
+        .map(move |start| start..end.min(start + TOKENS))
 }
 
 /// Written so that it becomes vector code: no branch.
