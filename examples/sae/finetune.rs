@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use sparsely::{
     Error, Progress, Result,
-    encode::sae::{Autoencoder, Description, TextKind},
+    encode::sae::{Activation, Autoencoder, AutoencoderParts, Description, TextKind},
     train::sae::{Distillation, Example, RankingOptions, tune_for_ranking},
 };
 
@@ -59,6 +59,14 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 0.0, value_name = "WEIGHT")]
     pooled: f32,
 
+    /// Latents of a token from now on, for a TopK autoencoder [default: as it is]
+    #[arg(long, value_name = "K")]
+    active: Option<usize>,
+
+    /// Leave out tokens that the tokenizer adds around a text, from now on
+    #[arg(long)]
+    drop_special_tokens: bool,
+
     /// Weight of FLOPS for queries
     #[arg(long, default_value_t = 1e-4, value_name = "WEIGHT")]
     flops_query: f32,
@@ -109,6 +117,8 @@ struct Answer {
     last_loss: f32,
     /// Step, nDCG@10 of what is held out, latents of a query, of a passage.
     measured: Vec<(u64, f64, f64, f64)>,
+    /// The step whose weights were kept.
+    kept: u64,
     seconds: f64,
 }
 
@@ -159,9 +169,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(&description),
     )?;
     create(&out)?;
+    description.drop_special_tokens |= arguments.drop_special_tokens;
     let cache = arguments.pass.cache(
         &backbone,
         &numbered.texts,
+        description.drop_special_tokens,
         &out.join("hidden.cache"),
         &mut bar,
     )?;
@@ -185,7 +197,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         checkpoint_every: arguments.every,
         ..RankingOptions::default()
     };
-    let autoencoder = Autoencoder::open(&arguments.model)?;
+    let autoencoder = with_active(Autoencoder::open(&arguments.model)?, arguments.active)?;
     let (tuned, report) = tune_for_ranking(
         &autoencoder,
         &cache,
@@ -205,6 +217,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .iter()
             .map(|(step, ranked)| (*step, ranked.ndcg_at_10, ranked.latents.0, ranked.latents.1))
             .collect(),
+        kept: report.kept,
         seconds: begun.elapsed().as_secs_f64(),
     };
     let backbone = description.backbone_in(&arguments.model);
@@ -231,6 +244,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 "\nstep {step}: nDCG@10 of held-out pairs {ndcg:.4}; {query:.0} latents a query, {passage:.0} a passage"
             );
         }
-        text
+        text + &format!("\nkept: step {}", found.kept)
+    })
+}
+
+/// The same with other `k`.
+fn with_active(autoencoder: Autoencoder, active: Option<usize>) -> Result<Autoencoder> {
+    let Some(active) = active else {
+        return Ok(autoencoder);
+    };
+    if !matches!(autoencoder.activation(), Activation::TopK(_)) {
+        return Err(Error::invalid(
+            "--active",
+            "an autoencoder whose activation is TopK",
+            format!("{:?}", autoencoder.activation()),
+        ));
+    }
+    Autoencoder::from_parts(AutoencoderParts {
+        activation: Activation::TopK(active),
+        ..autoencoder.to_parts()
     })
 }

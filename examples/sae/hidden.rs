@@ -55,12 +55,13 @@ impl Pass {
         OnnxBackbone::open(directory, options, output, layer)
     }
 
-    /// Runs `texts` through `backbone` into a cache at `path`, or takes what is there already from the
-    /// same texts and the same backbone.
+    /// Runs `texts` through `backbone` into a cache at `path`, perhaps without special tokens, or
+    /// takes what is there already from the same texts and the same backbone.
     pub(crate) fn cache(
         &self,
         backbone: &OnnxBackbone,
         texts: &[(&str, TextKind)],
+        drop_special_tokens: bool,
         path: &Path,
         bar: &mut Bar,
     ) -> Result<HiddenCache> {
@@ -71,7 +72,7 @@ impl Pass {
         };
         let mut parts = vec![
             backbone.fingerprint().to_string().into_bytes(),
-            format!("{precision:?} {}", texts.len()).into_bytes(),
+            format!("{precision:?} {} {drop_special_tokens}", texts.len()).into_bytes(),
         ];
         parts.extend(
             texts
@@ -94,7 +95,11 @@ impl Pass {
             for same in texts.chunk_by(|a, b| a.1 == b.1) {
                 let list: Vec<&str> = same.iter().map(|(text, _)| *text).collect();
                 for states in backbone.hidden_states(&list, same[0].1)? {
-                    writer.add(&states.values)?;
+                    if drop_special_tokens {
+                        writer.add(&states.own(backbone.width()))?;
+                    } else {
+                        writer.add(&states.values)?;
+                    }
                 }
             }
         }

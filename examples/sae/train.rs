@@ -143,6 +143,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let cache = arguments.pass.cache(
         &backbone,
         &numbered.texts,
+        false,
         &arguments.out.join("hidden.cache"),
         &mut bar,
     )?;

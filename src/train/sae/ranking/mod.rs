@@ -5,6 +5,7 @@
 //! scores of a query's candidates are distilled, and FLOPS keeps vectors sparse. Where there are no
 //! teacher's scores, the other passages of a batch are what the right one is told from.
 
+mod best;
 mod loss;
 mod measure;
 mod options;
@@ -15,11 +16,11 @@ mod tuning;
 #[cfg(test)]
 mod tests;
 
+use self::{best::Best, texts::Head, tuning::Tuning};
 pub use self::{
     measure::Ranked,
     options::{Distillation, RankingOptions},
 };
-use self::{texts::Head, tuning::Tuning};
 use super::{
     adam::Moments,
     cache::HiddenCache,
@@ -56,9 +57,13 @@ pub struct RankingReport {
     /// How the held-out examples rank before the first step, at every checkpoint of this run, and at
     /// the end, by step. Empty where none are held out.
     pub measured: Vec<(u64, Ranked)>,
+    /// The step whose weights were kept: the one that ranked best, or the last where none are held
+    /// out.
+    pub kept: u64,
 }
 
-/// Tunes the encoder of `autoencoder` on `examples`, whose texts are in `cache`.
+/// Tunes the encoder of `autoencoder` on `examples`, whose texts are in `cache`. Returns the weights
+/// that ranked the held-out examples best at any measurement, which may be the first ones.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when an option is out of its range, an
@@ -92,35 +97,43 @@ pub fn tune_for_ranking(
         batch,
     };
     let mut place = Place::default();
+    let mut best = (!held.is_empty()).then(|| Best::new(&tuning.head));
     if let Some(path) = options.checkpoint.as_ref().filter(|path| path.exists()) {
-        place = checkpoint::read(path, tuning.blocks(), digest)?;
+        place = checkpoint::read(path, blocks(&mut tuning, &mut best), digest)?;
     }
     let mut measured = Vec::new();
-    let mut measure = |head: &Head, step: u64, progress: &mut Progress<'_>| -> Result<()> {
-        if !held.is_empty() {
+    let mut measure =
+        |head: &Head, step: u64, best: &mut Option<Best>, progress: &mut Progress<'_>| {
+            let Some(best) = best else { return Ok(()) };
             progress.step("ranking what is held out", step, steps)?;
-            measured.push((step, measure::rank(head, cache, held, options)?));
-        }
-        Ok(())
-    };
-    measure(&tuning.head, place.step, progress)?;
+            let ranked = measure::rank(head, cache, held, options)?;
+            best.offer(head, step, ranked.ndcg_at_10);
+            measured.push((step, ranked));
+            Result::Ok(())
+        };
+    measure(&tuning.head, place.step, &mut best, progress)?;
     while place.step < steps {
         progress.step("tuning for ranking", place.step, steps)?;
         let loss = tuning.step(place.step)?;
         place.losses.push(loss);
         place.step += 1;
         if place.step.is_multiple_of(options.checkpoint_every.max(1)) || place.step == steps {
+            measure(&tuning.head, place.step, &mut best, progress)?;
             if let Some(path) = &options.checkpoint {
-                checkpoint::write(path, &place, &tuning.blocks(), digest)?;
+                checkpoint::write(path, &place, &blocks(&mut tuning, &mut best), digest)?;
             }
-            measure(&tuning.head, place.step, progress)?;
         }
     }
+    let kept = match best {
+        Some(best) => best.restore(&mut tuning.head),
+        None => steps,
+    };
     let report = RankingReport {
         steps,
         examples: learned.len(),
         losses: place.losses,
         measured,
+        kept,
     };
     let tuned = Autoencoder::from_parts(AutoencoderParts {
         encoder: tuning.head.encoder,
@@ -128,6 +141,16 @@ pub fn tune_for_ranking(
         ..parts
     })?;
     Ok((tuned, report))
+}
+
+/// All that a checkpoint holds.
+fn blocks<'a>(
+    tuning: &'a mut Tuning<'_>,
+    best: &'a mut Option<Best>,
+) -> Vec<checkpoint::Named<'a>> {
+    let mut blocks = tuning.blocks();
+    blocks.extend(best.iter_mut().flat_map(Best::blocks));
+    blocks
 }
 
 /// Examples that are learned from, and those that are held out.

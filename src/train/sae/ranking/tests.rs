@@ -342,6 +342,48 @@ fn threads_and_interruptions_change_nothing() {
 }
 
 #[test]
+fn the_weights_that_ranked_best_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, mut examples) = toy(folder.path(), 24, 160);
+    let right: Vec<usize> = examples
+        .iter()
+        .map(|example| example.candidates[0])
+        .collect();
+    // What is learned is wrong, what is held out is right.
+    for at in 0..120 {
+        examples[at].candidates = vec![right[at + 1], right[at]];
+    }
+    let start = autoencoder(24, 96, Activation::TopK(12));
+    let options = RankingOptions {
+        epochs: 20,
+        // It tears what there was.
+        rate: 0.5,
+        temperature: 1.0,
+        held_out: 0.25,
+        checkpoint: Some(folder.path().join("tuning.safetensors")),
+        checkpoint_every: 10,
+        ..RankingOptions::default()
+    };
+    let tune = |options: &RankingOptions| {
+        tune_for_ranking(&start, &cache, &examples, options, &mut Progress::none()).unwrap()
+    };
+    let (kept, report) = tune(&options);
+    let ndcg = |at: usize| report.measured[at].1.ndcg_at_10;
+    let last = report.measured.len() - 1;
+    assert!(ndcg(last) < ndcg(0), "{:?}", report.measured);
+    let best = (0..=last).fold(0, |best, at| if ndcg(at) > ndcg(best) { at } else { best });
+    assert_eq!(report.kept, report.measured[best].0);
+    assert_ne!(report.kept, report.steps);
+    // A run that finds itself done keeps the same, out of its checkpoint.
+    let (again, second) = tune(&options);
+    assert_eq!(second.kept, report.kept);
+    assert_eq!(again.to_parts().encoder, kept.to_parts().encoder);
+    if report.kept == 0 {
+        assert_eq!(kept.to_parts().encoder, start.to_parts().encoder);
+    }
+}
+
+#[test]
 fn examples_and_options_that_cannot_be_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (cache, examples) = toy(folder.path(), 24, 4);
