@@ -9,7 +9,7 @@ use crate::{
     encode::{
         Fingerprint,
         model::{Digest, Model},
-        run::{Side, digest_settings},
+        run::{Texts, digest_settings},
         sae::{HiddenStates, TextKind, TokenStates},
         tokenize::{Tokenizer, Window},
     },
@@ -29,9 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub struct NativeBackbone {
     transformer: Transformer,
-    tokenizer: Tokenizer,
-    query: Side,
-    document: Side,
+    texts: Texts,
     threads: usize,
     fingerprint: Fingerprint,
 }
@@ -73,12 +71,14 @@ impl NativeBackbone {
         digest.setting(&format!("layer {}", config.layers));
         digest_settings(&mut digest, &model, &document);
         Ok(NativeBackbone {
-            query: options.texts.query(&model, Some(config.longest())),
-            document,
             threads: options.threads,
             fingerprint: Fingerprint::new("native hidden states", &[digest.bytes()]),
             transformer,
-            tokenizer,
+            texts: Texts {
+                query: options.texts.query(&model, Some(config.longest())),
+                document,
+                tokenizer,
+            },
         })
     }
 }
@@ -93,33 +93,13 @@ impl HiddenStates for NativeBackbone {
     }
 
     fn longest(&self) -> usize {
-        self.query.room.tokens.max(self.document.room.tokens)
+        self.texts.longest()
     }
 
     fn hidden_states(&self, texts: &[&str], kind: TextKind) -> Result<Vec<TokenStates>> {
-        let side = match kind {
-            TextKind::Query => &self.query,
-            TextKind::Document => &self.document,
-        };
-        let mut inputs = Vec::new();
-        let mut counts = Vec::with_capacity(texts.len());
-        for text in texts {
-            let pieces = self.tokenizer.pieces(&side.prompt, text)?;
-            let (windows, _) = pieces.windows(side.room);
-            counts.push(windows.len());
-            inputs.extend(windows);
-        }
         let work = |inputs: &[Window], threads| self.batch(inputs, threads);
-        let mut parts = spread(&inputs, self.threads, work)?.into_iter();
-        let whole = |count: usize| {
-            let mut whole = TokenStates::default();
-            for part in parts.by_ref().take(count) {
-                whole.values.extend(part.values);
-                whole.special.extend(part.special);
-            }
-            whole
-        };
-        Ok(counts.into_iter().map(whole).collect())
+        self.texts
+            .states(texts, kind, |inputs| spread(inputs, self.threads, work))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
         Fingerprint,
         files::inside,
         model::{Digest, Model},
-        run::Side,
+        run::Texts,
         sae::{HiddenStates, TextKind, TokenStates},
         tokenize::Tokenizer,
     },
@@ -39,10 +39,8 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct OnnxBackbone {
-    tokenizer: Tokenizer,
+    texts: Texts,
     schedule: Schedule<Layer>,
-    query: Side,
-    document: Side,
     width: usize,
     output: String,
     fingerprint: Fingerprint,
@@ -153,9 +151,11 @@ impl OnnxBackbone {
         Ok(OnnxBackbone {
             fingerprint: Fingerprint::new("onnx hidden states", &[digest.bytes()]),
             schedule: Schedule::new(workers, budget, padding),
-            tokenizer,
-            query,
-            document,
+            texts: Texts {
+                tokenizer,
+                query,
+                document,
+            },
             width,
             output,
         })
@@ -178,33 +178,12 @@ impl HiddenStates for OnnxBackbone {
     }
 
     fn longest(&self) -> usize {
-        self.query.room.tokens.max(self.document.room.tokens)
+        self.texts.longest()
     }
 
     fn hidden_states(&self, texts: &[&str], kind: TextKind) -> Result<Vec<TokenStates>> {
-        let side = match kind {
-            TextKind::Query => &self.query,
-            TextKind::Document => &self.document,
-        };
-        let mut inputs = Vec::new();
-        let mut counts = Vec::with_capacity(texts.len());
-        for text in texts {
-            let pieces = self.tokenizer.pieces(&side.prompt, text)?;
-            let (windows, _) = pieces.windows(side.room);
-            counts.push(windows.len());
-            inputs.extend(windows);
-        }
-        let mut parts = self.schedule.run(&inputs)?.into_iter();
-        let states = counts.into_iter().map(|count| {
-            let mut parts = parts.by_ref().take(count);
-            let mut whole = parts.next().unwrap_or_default();
-            for part in parts {
-                whole.values.extend(part.values);
-                whole.special.extend(part.special);
-            }
-            whole
-        });
-        Ok(states.collect())
+        self.texts
+            .states(texts, kind, |inputs| self.schedule.run(inputs))
     }
 }
 

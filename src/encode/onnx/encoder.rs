@@ -1,10 +1,6 @@
 //! The encoder itself: model directory, sessions and tokenizer put together.
 
-use std::{
-    borrow::Cow,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     Device, OnnxOptions,
@@ -16,17 +12,14 @@ use super::{
 };
 use crate::{
     encode::{
-        Encoder, Fingerprint,
+        Fingerprint,
         files::inside,
         inference_free::TableQueries,
         model::{Digest, Model},
-        run::{Counters, Runner, Tally, digest_settings},
+        run::{Counters, Runner, digest_settings, encoder_around_runner},
         tokenize::{TERM_LIMIT, Tokenizer},
     },
     error::{Error, Result},
-    id::TermId,
-    progress::Progress,
-    sparse::SparseVector,
 };
 
 /// An encoder whose vectors an ONNX graph computes.
@@ -141,88 +134,12 @@ impl OnnxEncoder {
         self.device
     }
 
-    /// What was done so far, over all threads.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.runner.tally()
-    }
-
-    /// How many terms have no token: the rows by which a model's matrix is padded to a round
-    /// number. They never get a weight in a trained model.
-    #[must_use]
-    pub fn padding_terms(&self) -> u32 {
-        self.runner.padding_terms()
-    }
-
     /// Whether each text runs alone, because the graph quantizes activations by the range of its
     /// batch, or takes no attention mask.
     #[must_use]
     pub fn runs_alone(&self) -> bool {
         self.runs_alone
     }
-
-    /// Whether queries are encoded by a table of weights, without the graph.
-    #[must_use]
-    pub fn has_query_table(&self) -> bool {
-        self.runner.table.is_some()
-    }
-
-    /// Encodes a long document as passages, one vector each: windows of the document length that
-    /// share `overlap` tokens. The ranges are bytes of `text`.
-    ///
-    /// # Errors
-    /// As [`Encoder::encode_documents`].
-    pub fn encode_passages(
-        &self,
-        text: &str,
-        overlap: usize,
-    ) -> Result<Vec<(Range<usize>, SparseVector)>> {
-        self.runner.passages(text, overlap)
-    }
-
-    /// Encodes documents as they come and hands each vector to `sink` in order, with what came
-    /// attached to its text. Memory does not grow with the number of documents. Besides the
-    /// encoder's own threads, one more reads and tokenizes ahead.
-    ///
-    /// An error of `documents` or `sink`, or a break of `progress`, ends the work; what `sink` was
-    /// given before stands. To go on later, leave out the documents it was given.
-    ///
-    /// # Errors
-    /// As [`Encoder::encode_documents`], and what `documents` and `sink` return.
-    pub fn encode_stream<T: Send>(
-        &self,
-        documents: impl Iterator<Item = Result<(T, String)>> + Send,
-        progress: &mut Progress<'_>,
-        sink: impl FnMut(T, SparseVector) -> Result<()>,
-    ) -> Result<u64> {
-        self.runner.stream(documents, progress, sink)
-    }
 }
 
-impl Encoder for OnnxEncoder {
-    /// Covers the graph with its weights, the tokenizer, pooling, and how documents are cut,
-    /// prompted and pruned. How queries are treated and where the model runs are not part of it.
-    fn fingerprint(&self) -> Fingerprint {
-        self.runner.fingerprint.clone()
-    }
-
-    fn term_count(&self) -> u32 {
-        self.runner.term_count
-    }
-
-    fn encode_documents(&self, texts: &[&str]) -> Result<Vec<SparseVector>> {
-        self.runner.documents(texts)
-    }
-
-    fn encode_queries(&self, texts: &[&str]) -> Result<Vec<SparseVector>> {
-        self.runner.queries(texts)
-    }
-
-    fn term(&self, id: TermId) -> Option<Cow<'_, str>> {
-        self.runner.term(id)
-    }
-
-    fn own_terms(&self, text: &str) -> Result<Option<Vec<TermId>>> {
-        self.runner.own_terms(text)
-    }
-}
+encoder_around_runner!(OnnxEncoder);

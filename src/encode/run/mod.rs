@@ -3,13 +3,19 @@
 //! Tokenizing, prompts, cutting, pruning, queries by a table and counting are the same for every
 //! model; what differs is how inputs of tokens become vectors, which is [`Run`].
 
+mod encoder;
 mod options;
+#[cfg(feature = "sae")]
+mod states;
 mod stream;
 mod tally;
 
 use std::{borrow::Cow, ops::Range};
 
+pub(crate) use self::encoder::encoder_around_runner;
 pub(crate) use self::options::TextOptions;
+#[cfg(feature = "sae")]
+pub(crate) use self::states::Texts;
 pub(crate) use self::tally::Counters;
 pub use self::{options::LongTexts, tally::Tally};
 use crate::{
