@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// Opens the model directory with its own settings; for others see `OnnxOptions` of the feature
 /// `onnx`, `NativeOptions` of the feature `native`, and `SaeOptions` of the feature `sae` for a
-/// directory with `sae.json`.
+/// directory with `sae.json` or of a sentence-transformers model with a `SparseAutoEncoder`.
 ///
 /// With both, an ONNX graph is run where the directory has one, and its `model.safetensors`
 /// otherwise. This function is in every build, so that a program can offer it and say what it lacks.
@@ -30,10 +30,21 @@ pub fn open(directory: impl AsRef<Path>) -> Result<Box<dyn Encoder>> {
             "name a directory with model.onnx or model.safetensors and tokenizer.json; docs/models.md says how to make one",
         ));
     }
-    if directory.join("sae.json").is_file() {
+    if directory.join("sae.json").is_file() || ends_in_autoencoder(directory)? {
         return open_autoencoder(directory);
     }
     open_here(directory)
+}
+
+/// Whether `modules.json` names a `SparseAutoEncoder`.
+#[cfg(feature = "tokenizers")]
+fn ends_in_autoencoder(directory: &Path) -> Result<bool> {
+    Ok(super::model::Model::read(directory)?.embedding.is_some())
+}
+
+#[cfg(not(feature = "tokenizers"))]
+fn ends_in_autoencoder(_: &Path) -> Result<bool> {
+    Ok(false)
 }
 
 #[cfg(feature = "sae")]

@@ -222,6 +222,104 @@ fn hidden_states_are_those_of_the_layer() {
 }
 
 /// A Router whose queries and documents have a transformer each.
+/// `bert` with what comes after it in `tests/models/csr`.
+#[cfg(feature = "sae")]
+fn with_autoencoder(name: &str) -> tempfile::TempDir {
+    let directory = copy("bert");
+    let from = models().join("csr").join(name);
+    fs::copy(
+        from.join("modules.json"),
+        directory.path().join("modules.json"),
+    )
+    .unwrap();
+    for folder in fs::read_dir(&from).unwrap().map(Result::unwrap) {
+        if folder.path().is_dir() {
+            let to = directory.path().join(folder.file_name());
+            fs::create_dir(&to).unwrap();
+            for file in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+    }
+    directory
+}
+
+#[cfg(feature = "sae")]
+#[test]
+fn a_dense_model_with_an_autoencoder_gives_the_vectors_of_sentence_transformers() {
+    #[derive(Deserialize)]
+    struct Golden {
+        texts: Vec<String>,
+        vectors: BTreeMap<String, Vec<Vec<(u32, f32)>>>,
+    }
+    let bytes = fs::read(models().join("csr/golden.json")).unwrap();
+    let golden: Golden = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(golden.vectors.len(), 2);
+    let texts: Vec<&str> = golden.texts.iter().map(String::as_str).collect();
+    for (name, vectors) in &golden.vectors {
+        let directory = with_autoencoder(name);
+        let encoder = sparsely::encode::open(directory.path()).unwrap();
+        assert_eq!(encoder.term_count(), 40);
+        let found = encoder.encode_documents(&texts).unwrap();
+        for ((golden, vector), text) in vectors.iter().zip(&found).zip(&texts) {
+            let worst = difference(golden, vector);
+            assert!(worst < NEAR, "{name}: {text:?} is off by {worst}");
+        }
+        assert_eq!(encoder.encode_queries(&texts).unwrap(), found);
+        let message = refusal(directory.path());
+        assert!(message.contains("SparseAutoEncoder"), "{message}");
+    }
+    // `max_active_dims` of the whole model takes the place of the module's own.
+    let directory = with_autoencoder("mean");
+    let settings = directory.path().join("config_sentence_transformers.json");
+    fs::write(&settings, "{\"max_active_dims\": 2}").unwrap();
+    let encoder = sparsely::encode::open(directory.path()).unwrap();
+    assert_eq!(encoder.encode_document(texts[0]).unwrap().len(), 2);
+    for (file, from, to, said) in [
+        ("1_Pooling/config.json", "\"mean\"", "\"max\"", "\"max\""),
+        (
+            "1_Pooling/config.json",
+            "\"mean\"",
+            "[\"mean\", \"cls\"]",
+            "cls",
+        ),
+        (
+            "modules.json",
+            "normalize.Normalize",
+            "dense.Dense",
+            "Dense",
+        ),
+        (
+            "modules.json",
+            "3_Sparse",
+            "4_Sparse",
+            "4_SparseAutoEncoder",
+        ),
+        ("3_SparseAutoEncoder/config.json", "40", "41", "hidden_dim"),
+    ] {
+        let directory = with_autoencoder("mean");
+        let file = directory.path().join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+        let message = sparsely::encode::open(directory.path())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(message.contains(said), "{message}");
+    }
+    let directory = with_autoencoder("cls");
+    let old = "{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": false}";
+    let file = directory.path().join("1_Pooling/config.json");
+    fs::write(file, old).unwrap();
+    let encoder = sparsely::encode::open(directory.path()).unwrap();
+    let worst = difference(
+        &golden.vectors["cls"][1],
+        &encoder.encode_document(texts[1]).unwrap(),
+    );
+    assert!(worst < NEAR, "the keys of older versions: {worst}");
+}
+
 fn router(query: &str, document: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let router = serde_json::json!({

@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Model, Table, files::settings};
+use super::{Embedding, Model, Pooled, Table, files::settings};
 use crate::{
     encode::{
         files::inside,
@@ -42,6 +42,14 @@ struct SpladePooling {
     activation_function: Option<String>,
 }
 
+/// `config.json` of a `Pooling`: a name, or as it once was a switch for each.
+#[derive(Deserialize)]
+struct DensePooling {
+    pooling_mode: Option<serde_json::Value>,
+    #[serde(flatten)]
+    switches: HashMap<String, serde_json::Value>,
+}
+
 /// `config.json` of a `SparseStaticEmbedding` or `IDF`.
 #[derive(Deserialize)]
 struct StaticTable {
@@ -50,8 +58,15 @@ struct StaticTable {
 
 /// A chain of modules, understood.
 enum Chain {
-    Transformer { folder: PathBuf, pooling: Pooling },
+    Transformer {
+        folder: PathBuf,
+        pooling: Pooling,
+    },
     Table(Table),
+    Embedding {
+        folder: PathBuf,
+        embedding: Embedding,
+    },
 }
 
 pub(super) fn read(root: &Path) -> Result<Model> {
@@ -97,6 +112,11 @@ fn sentence_transformers(root: &Path, file: &Path, modules: &[Module]) -> Result
         Chain::Table(table) => {
             model.tokenizer = table.tokenizer.clone();
             model.query_table = Some(table);
+        }
+        Chain::Embedding { folder, embedding } => {
+            use_transformer(&mut model, &folder, Pooling::SPLADE);
+            model.pooling = None;
+            model.embedding = Some(embedding);
         }
     }
     Ok(model)
@@ -148,6 +168,10 @@ fn read_router(model: &mut Model, folder: &Path) -> Result<()> {
             }
             Ok(())
         }
+        (Chain::Embedding { .. }, _) | (_, Chain::Embedding { .. }) => Err(Error::model(
+            file.display().to_string(),
+            "it leads to a SparseAutoEncoder, which is read as the end of modules.json alone",
+        )),
         (_, Chain::Table(_)) => Err(Error::model(
             file.display().to_string(),
             "its route \"document\" is a table of weights, which expands nothing: documents need a transformer with a SpladePooling; for words as they stand use the LexicalEncoder",
@@ -165,13 +189,26 @@ fn chain(root: &Path, file: &Path, parts: &[(&str, PathBuf)]) -> Result<Chain> {
             folder: folder.clone(),
             pooling: read_pooling(&pooling.join("config.json"))?,
         }),
+        [
+            ("MLMTransformer" | "Transformer", folder),
+            ("Pooling", pooling),
+            rest @ ..,
+            ("SparseAutoEncoder", autoencoder),
+        ] if matches!(rest, [] | [("Normalize", _)]) => Ok(Chain::Embedding {
+            folder: folder.clone(),
+            embedding: Embedding {
+                pooled: read_dense_pooling(&pooling.join("config.json"))?,
+                has_unit_length: !rest.is_empty(),
+                autoencoder: autoencoder.clone(),
+            },
+        }),
         [("SparseStaticEmbedding" | "IDF", folder)] => Ok(Chain::Table(find_table(root, folder)?)),
         _ => {
             let kinds: Vec<_> = parts.iter().map(|(kind, _)| *kind).collect();
             Err(Error::model(
                 file.display().to_string(),
                 format!(
-                    "its modules are {}; supported are MLMTransformer with SpladePooling, SparseStaticEmbedding (or IDF), and a Router of these",
+                    "its modules are {}; supported are MLMTransformer with SpladePooling, SparseStaticEmbedding (or IDF), a Router of these, and Transformer with Pooling, perhaps Normalize, and SparseAutoEncoder",
                     kinds.join(", ")
                 ),
             ))
@@ -213,6 +250,38 @@ fn read_pooling(file: &Path) -> Result<Pooling> {
         activation,
         ..Pooling::SPLADE
     })
+}
+
+/// Which states of a text the one embedding is made of.
+fn read_dense_pooling(file: &Path) -> Result<Pooled> {
+    let config: DensePooling = settings(file)?.ok_or_else(|| {
+        Error::not_found(
+            file.display().to_string(),
+            "modules.json names a Pooling, whose settings it holds",
+        )
+    })?;
+    let modes: Vec<String> = match config.pooling_mode {
+        Some(serde_json::Value::String(mode)) => vec![mode],
+        Some(other) => vec![other.to_string()],
+        None => config
+            .switches
+            .iter()
+            .filter(|(_, is_on)| **is_on == serde_json::Value::Bool(true))
+            .filter_map(|(key, _)| key.strip_prefix("pooling_mode_").map(str::to_owned))
+            .collect(),
+    };
+    match modes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["mean" | "mean_tokens"] => Ok(Pooled::Mean),
+        ["cls" | "cls_token"] => Ok(Pooled::First),
+        ["lasttoken"] => Ok(Pooled::Last),
+        _ => Err(Error::model(
+            file.display().to_string(),
+            format!(
+                "its pooling is {:?}, expected one of mean, cls and lasttoken",
+                modes.join(" and ")
+            ),
+        )),
+    }
 }
 
 fn find_table(root: &Path, folder: &Path) -> Result<Table> {
@@ -301,6 +370,7 @@ fn empty(root: &Path) -> Model {
         pooling: None,
         query_table: None,
         asker: None,
+        embedding: None,
         query_prompt: String::new(),
         document_prompt: String::new(),
         max_tokens: None,

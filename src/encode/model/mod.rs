@@ -41,6 +41,9 @@ pub(crate) struct Model {
     pub(crate) query_table: Option<Table>,
     /// The other model that queries run through, where a Router gives them one of their own.
     pub(crate) asker: Option<Box<Model>>,
+    /// How hidden states become the one embedding that a `SparseAutoEncoder` takes, where the
+    /// directory ends in one.
+    pub(crate) embedding: Option<Embedding>,
     /// What is put in front of a query.
     pub(crate) query_prompt: String,
     /// What is put in front of a document.
@@ -64,7 +67,44 @@ pub(crate) struct Table {
     pub(crate) tokenizer: PathBuf,
 }
 
+/// The end of a dense model with an autoencoder (CSR, arXiv 2503.01776).
+#[derive(Debug)]
+#[cfg_attr(
+    not(all(feature = "sae", any(feature = "onnx", feature = "native"))),
+    expect(
+        dead_code,
+        reason = "told apart in every build, run where there is both"
+    )
+)]
+pub(crate) struct Embedding {
+    pub(crate) pooled: Pooled,
+    /// Whether the embedding is brought to length 1.
+    pub(crate) has_unit_length: bool,
+    /// The directory of the `SparseAutoEncoder`.
+    pub(crate) autoencoder: PathBuf,
+}
+
+/// Which hidden states become an embedding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pooled {
+    Mean,
+    First,
+    Last,
+}
+
 impl Model {
+    /// Refuses a model whose vectors come from an autoencoder over hidden states.
+    #[cfg(any(feature = "onnx", feature = "native"))]
+    pub(crate) fn expect_terms(&self) -> Result<()> {
+        match self.embedding {
+            None => Ok(()),
+            Some(_) => Err(Error::unsupported(
+                format!("taking vectors of terms from {}", self.root.display()),
+                "it ends in a SparseAutoEncoder: open it with encode::open or SaeEncoder, in a build with the feature `sae`",
+            )),
+        }
+    }
+
     /// Reads the directory at `root`.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ impl NativeEncoder {
 
     /// What runs one transformer.
     fn runner(model: &Model, options: &NativeOptions) -> Result<Runner<batches::Model>> {
+        model.expect_terms()?;
         let weights = model.weights()?;
         let config = Config::read(&weights.with_file_name("config.json"))?;
         let tokenizer = Tokenizer::read(&model.tokenizer, model)?;

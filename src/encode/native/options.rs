@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct NativeOptions {
     pub(super) pooling: Option<Pooling>,
-    pub(super) texts: TextOptions,
+    pub(crate) texts: TextOptions,
     pub(super) threads: usize,
 }
 

@@ -64,6 +64,7 @@ impl OnnxEncoder {
 
     /// The encoder of one transformer.
     fn of(model: &Model, options: &OnnxOptions) -> Result<OnnxEncoder> {
+        model.expect_terms()?;
         let path = model.graph()?.to_owned();
         if !path.is_file() {
             return Err(Error::not_found(

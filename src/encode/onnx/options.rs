@@ -17,7 +17,7 @@ use crate::{
 pub struct OnnxOptions {
     pub(super) graph: Option<String>,
     pub(super) pooling: Option<Pooling>,
-    pub(super) texts: TextOptions,
+    pub(crate) texts: TextOptions,
     pub(super) terms: Option<u32>,
     pub(super) device: Device,
     pub(super) threads: usize,

@@ -78,6 +78,9 @@ pub struct Description {
     /// Which tokens the autoencoder sees.
     #[serde(default)]
     pub tokens: Tokens,
+    /// Whether what the autoencoder sees of them is brought to length 1 first.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unit_length: bool,
     /// What a latent's value becomes.
     #[serde(default)]
     pub weighting: Weighting,
@@ -225,7 +228,22 @@ impl Default for PruningDescription {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl PruningDescription {
+    #[cfg(any(feature = "onnx", feature = "native"))]
+    pub(super) const NONE: PruningDescription = PruningDescription {
+        query: None,
+        document: None,
+        threshold: 0.0,
+    };
+
     pub(crate) fn pruning(self) -> Pruning {
         let mut pruning = Pruning::NONE.threshold(self.threshold);
         if let Some(top) = self.query {
@@ -254,6 +272,7 @@ impl Description {
             latents: 0,
             head: HeadDescription::of(Format::Sparsely, WEIGHTS),
             tokens: Tokens::Each,
+            unit_length: false,
             weighting: Weighting::Log1p,
             drop_special_tokens: false,
             pruning: PruningDescription::default(),

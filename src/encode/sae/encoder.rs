@@ -66,6 +66,7 @@ pub struct SaeEncoder {
     source: Source,
     latents: u32,
     tokens: Tokens,
+    has_unit_length: bool,
     weighting: Weighting,
     drops_special: bool,
     pruning: Pruning,
@@ -146,7 +147,7 @@ impl SaeOptions {
     /// As [`SaeEncoder::open`].
     pub fn open(self, directory: impl AsRef<Path>) -> Result<SaeEncoder> {
         let directory = directory.as_ref();
-        let description = Description::read(directory)?;
+        let description = describe(directory)?;
         let backbone = match &self.backbone {
             Some(path) => path.clone(),
             None => description.backbone_in(directory),
@@ -189,18 +190,7 @@ impl SaeOptions {
     ) -> Result<Box<dyn HiddenStates>> {
         use crate::encode::native::{NativeBackbone, NativeOptions};
         let mut options = NativeOptions::new().threads(self.threads);
-        if let Some(length) = description.lengths.query {
-            options = options.query_length(length);
-        }
-        if let Some(length) = description.lengths.document {
-            options = options.document_length(length);
-        }
-        if let Some(prompt) = &description.prompts.query {
-            options = options.query_prompt(prompt);
-        }
-        if let Some(prompt) = &description.prompts.document {
-            options = options.document_prompt(prompt);
-        }
+        description.apply(&mut options.texts);
         let backbone = NativeBackbone::open(backbone, options, description.layer)?;
         Ok(Box::new(backbone))
     }
@@ -254,20 +244,34 @@ impl SaeOptions {
         if let Some(graph) = &description.graph {
             options = options.graph(graph);
         }
-        if let Some(length) = description.lengths.query {
-            options = options.query_length(length);
-        }
-        if let Some(length) = description.lengths.document {
-            options = options.document_length(length);
-        }
-        if let Some(prompt) = &description.prompts.query {
-            options = options.query_prompt(prompt);
-        }
-        if let Some(prompt) = &description.prompts.document {
-            options = options.document_prompt(prompt);
-        }
+        description.apply(&mut options.texts);
         options
     }
+}
+
+#[cfg(any(feature = "onnx", feature = "native"))]
+impl Description {
+    /// What it says of texts takes the place of what the caller said.
+    fn apply(&self, texts: &mut crate::encode::run::TextOptions) {
+        let replace = |given: &mut Option<usize>, own: Option<usize>| *given = own.or(*given);
+        replace(&mut texts.query_length, self.lengths.query);
+        replace(&mut texts.document_length, self.lengths.document);
+        let replace = |given: &mut Option<String>, own: &Option<String>| {
+            if own.is_some() {
+                given.clone_from(own);
+            }
+        };
+        replace(&mut texts.query_prompt, &self.prompts.query);
+        replace(&mut texts.document_prompt, &self.prompts.document);
+    }
+}
+
+fn describe(directory: &Path) -> Result<Description> {
+    #[cfg(any(feature = "onnx", feature = "native"))]
+    if let Some(description) = Description::of_modules(directory)? {
+        return Ok(description);
+    }
+    Description::read(directory)
 }
 
 #[cfg(not(feature = "onnx"))]
@@ -280,7 +284,8 @@ fn no_graphs(backbone: &Path) -> Error {
 }
 
 impl SaeEncoder {
-    /// Opens the model that `sae.json` in `directory` describes.
+    /// Opens the model that `sae.json` in `directory` describes, or `modules.json` of a
+    /// sentence-transformers model that ends in a `SparseAutoEncoder`.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when a file is missing;
@@ -333,6 +338,7 @@ impl SaeEncoder {
                 autoencoder: Box::new(autoencoder),
             },
             tokens: Tokens::Each,
+            has_unit_length: false,
             weighting: Weighting::Log1p,
             drops_special: false,
             pruning: Pruning::TOP_40_400,
@@ -363,6 +369,7 @@ impl SaeEncoder {
         let mut encoder = SaeEncoder::new(backbone, autoencoder)
             .map_err(|why| Error::model(file(), why.to_string()))?;
         encoder.tokens = description.tokens;
+        encoder.has_unit_length = description.unit_length;
         encoder.weighting = description.weighting;
         encoder.drops_special = description.drop_special_tokens;
         encoder.pruning = description.pruning.pruning();
@@ -380,6 +387,7 @@ impl SaeEncoder {
             fingerprint: encoder.fingerprint().to_string().into_bytes(),
             source: Source::Graph(encoder),
             tokens: Tokens::Each,
+            has_unit_length: false,
             weighting: description.weighting,
             drops_special: description.drop_special_tokens,
             pruning: description.pruning.pruning(),
@@ -534,6 +542,11 @@ impl SaeEncoder {
                 Tokens::Mean if kept.is_empty() => {}
                 Tokens::Mean => values.extend(mean(kept, width)),
             }
+            if self.has_unit_length {
+                values[start * width..]
+                    .chunks_exact_mut(width)
+                    .for_each(to_unit_length);
+            }
             ranges.push(start..values.len() / width);
         }
         Ok((values, ranges))
@@ -565,8 +578,17 @@ impl Encoder for SaeEncoder {
     fn fingerprint(&self) -> Fingerprint {
         let prune = self.document_prune();
         let settings = format!(
-            "tokens={:?} weighting={:?} special={} top={:?} threshold={}",
-            self.tokens, self.weighting, self.drops_special, prune.top, prune.threshold
+            "tokens={:?}{} weighting={:?} special={} top={:?} threshold={}",
+            self.tokens,
+            if self.has_unit_length {
+                " of length 1"
+            } else {
+                ""
+            },
+            self.weighting,
+            self.drops_special,
+            prune.top,
+            prune.threshold
         );
         Fingerprint::new("sae", &[&self.fingerprint, settings.as_bytes()])
     }
@@ -626,4 +648,11 @@ fn mean(values: &[f32], width: usize) -> Vec<f32> {
     let tokens = (values.len() / width) as f32;
     sum.iter_mut().for_each(|sum| *sum /= tokens);
     sum
+}
+
+fn to_unit_length(state: &mut [f32]) {
+    let length = state.iter().map(|value| value * value).sum::<f32>().sqrt();
+    // As PyTorch does: a state of next to nothing stays one.
+    let scale = 1.0 / length.max(1e-12);
+    state.iter_mut().for_each(|value| *value *= scale);
 }

@@ -11,6 +11,8 @@ mod encoder;
 mod formats;
 mod kernel;
 mod labels;
+#[cfg(any(feature = "onnx", feature = "native"))]
+mod modules;
 mod states;
 
 pub use self::{

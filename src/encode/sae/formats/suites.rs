@@ -356,7 +356,11 @@ pub(super) fn sentence_transformers(path: &Path) -> Result<Loaded> {
     let settings_file = folder.join("config.json");
     let settings: SparseAutoEncoder = json(&settings_file, SETTINGS_MAX)?;
     let tensors = Tensors::open(&file_in(path, "model.safetensors"))?;
-    let weights = tensors.get("encoder.weight")?;
+    // The decoder is the encoder transposed; saving keeps one name of the matrix that they share.
+    let weights = match tensors.find("decoder.linear.weight") {
+        Some(shared) => shared,
+        None => tensors.get("encoder.weight")?,
+    };
     let (latents, hidden) = sizes(weights)?;
     agree(
         weights,
