@@ -60,13 +60,14 @@ impl Scale {
 
     /// The impact of `weight`, which is finite and above zero.
     pub(crate) fn impact(self, weight: f32) -> Impact {
-        let units = (f64::from(weight) / self.unit()).round().clamp(1.0, 255.0);
+        let units = (f64::from(weight) / self.unit()).clamp(1.0, 255.0);
+        // Rounds as `round` does, exactly in this range; `round` calls a function on most targets.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "clamped to 1..=255, and a NaN casts to 0 without harm"
         )]
-        let impact = units as u8;
+        let impact = (units + 0.5) as u8;
         impact.max(1)
     }
 

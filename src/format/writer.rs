@@ -76,6 +76,7 @@ impl FileWriter {
         let table_offset = self.position;
         let table = self.table();
         self.put(&table)?;
+        self.flush()?;
         let mut checksums = std::mem::take(&mut self.checksums).finish();
         let checksum_count = (checksums.len() / 4) as u64;
         let unpadded = self.position + checksums.len() as u64;
@@ -123,19 +124,21 @@ impl FileWriter {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.checksums.update(bytes);
         self.position += bytes.len() as u64;
         if self.buffer.len() + bytes.len() > BUFFER_LEN {
             self.flush()?;
         }
         if bytes.len() >= BUFFER_LEN {
+            self.checksums.update(bytes);
             return self.file.write(bytes);
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
+    /// Checksums are made here: of a few bytes at a time they would cost more than all else.
     fn flush(&mut self) -> Result<()> {
+        self.checksums.update(&self.buffer);
         self.file.write(&self.buffer)?;
         self.buffer.clear();
         Ok(())
