@@ -237,8 +237,13 @@ impl Config {
         self
     }
 
-    /// How many bytes of documents a writer holds before it writes them out as a segment. Merging
-    /// and committing need as much again.
+    /// How many bytes a writer may take: for documents that it holds before it writes them out as a
+    /// segment, and for merging. What is mapped from files does not count.
+    ///
+    /// A merge of very many documents needs more in any case: about 50 bytes for each, 100 for each
+    /// term, and 3 MiB for each thread. With less than 130 bytes a document it orders by fewer
+    /// terms, and searches get slower. Fields come on top: 8 bytes a document, and every value
+    /// that occurs once.
     #[must_use]
     pub fn memory_budget(mut self, bytes: usize) -> Config {
         self.memory_budget = bytes;
@@ -281,7 +286,9 @@ impl Config {
         self
     }
 
-    /// How many threads merging may use, the caller's own included; at least 1.
+    /// How many threads writing and merging segments may use, beside the caller's own when there are
+    /// several, which then only writes and reports; at least 1. What is written does not depend on
+    /// it.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Config {
         self.threads = threads.max(1);
@@ -297,7 +304,6 @@ impl Config {
         self
     }
 
-    /// What is kept in a new index.
     /// Keeps lists by term beside the blocks of large segments that are written from now on, for
     /// 3 bytes a term of a document more. Queries whose blocks would cost more than accumulating
     /// their lists then do that: without, a query of a hundred terms of one weight for a thousand
@@ -308,6 +314,7 @@ impl Config {
         self
     }
 
+    /// What is kept in a new index.
     pub(super) fn to_stored(&self) -> Result<ManifestConfig> {
         if let Some(limit) = self.weight_limit {
             Scale::new(limit)?;

@@ -24,7 +24,7 @@ use crate::{
     search::{Collection, Filter, calibrate},
     segment::{
         Deletes, DocKey, Document, LiveSegment, Order, Schema, SegmentOptions, SegmentSummary,
-        StatisticsKept, merge_segments, postings::Layout, write_segment,
+        StatisticsKept, merge_segments, parallel::Resources, postings::Layout, write_segment,
     },
     sparse::SparseVector,
     storage::{Storage, WriteFile},
@@ -449,6 +449,10 @@ impl<'a> Target<'a> {
         options.statistics = self.statistics;
         options.partition = self.partition.map(str::to_owned);
         options.keeps_weights = self.keeps_weights;
+        options.resources = Resources {
+            threads: self.config.threads,
+            memory: self.config.memory_budget,
+        };
         Ok(options)
     }
 
@@ -469,7 +473,6 @@ impl<'a> Target<'a> {
             };
             options.order = Order::Similarity;
         }
-        options.threads = self.config.threads;
         self.segment(id, |file| merge_segments(inputs, &options, file, progress))
     }
 
@@ -482,8 +485,8 @@ impl<'a> Target<'a> {
         let live = recovery::open_live(self.storage, self.index, &record, None)
             .map_err(Failure::Abandoned)?;
         let samples = &self.config.calibration_queries;
-        record.calibration =
-            calibrate(live.segment(), samples, progress).map_err(Failure::Abandoned)?;
+        record.calibration = calibrate(live.segment(), samples, self.config.threads, progress)
+            .map_err(Failure::Abandoned)?;
         let live = live.calibrated(record.calibration);
         Ok(Part::new(record, live))
     }

@@ -19,13 +19,16 @@ use crate::{
     id::DocId,
     progress::Progress,
     quantize::{ImpactVector, QUERY_TERMS_MAX, QuantizedQuery},
-    segment::{Segment, postings::LayoutView},
+    segment::{Segment, parallel::in_order, postings::LayoutView},
     sparse::SparseVector,
 };
 
 /// Queries for each number of results: enough for a standard error of two in a thousand, few
 /// enough to take a second at a million documents.
 const SAMPLES: [usize; TOPS.len()] = [192, 64, 24];
+
+/// Queries that a thread measures before it takes others.
+const PIECE: usize = 4;
 
 /// Documents find their like more easily than queries do, whatever they are cut to: so many times
 /// what they miss is taken for what queries miss (`docs/decisions.md` has the measurement).
@@ -44,37 +47,41 @@ const LEAST_RECALL: f64 = 0.5;
 pub(crate) fn calibrate(
     segment: &Segment,
     samples: &[SparseVector],
+    threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Option<Calibration>> {
     let is_blocks = matches!(segment.postings().layout(), LayoutView::Blocks(..));
     if !is_blocks || segment.doc_count() < LEAST_DOCUMENTS {
         return Ok(None);
     }
-    curves(segment, samples, SAMPLES, progress).map(Some)
+    curves(segment, samples, SAMPLES, threads, progress).map(Some)
 }
 
 fn curves(
     segment: &Segment,
     samples: &[SparseVector],
     most: [usize; TOPS.len()],
+    threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Calibration> {
-    let mut measure = Measure {
-        segment,
-        scratch: Scratch::new(),
-        top: TopK::default(),
-    };
     let mut recalls = [[RECALL_ONE; SHARES]; TOPS.len()];
     let total = most.iter().sum::<usize>() as u64;
     let mut done = 0;
     for ((top, most), curve) in TOPS.into_iter().zip(most).zip(&mut recalls) {
         for group in samples_of(segment, samples, most)? {
             let mut measured: Vec<[f64; SHARES]> = Vec::with_capacity(group.len());
-            for sample in &group {
+            let pieces: Vec<&[Sample]> = group.chunks(PIECE).collect();
+            let work = |piece: u32| {
+                let samples = pieces.get(DocId(piece).index());
+                Measure::new(segment).all(samples.copied().unwrap_or_default(), top)
+            };
+            let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
+            in_order(threads, count, work, |_, recalls| {
                 progress.step("calibrating", done, total)?;
-                done += 1;
-                measured.extend(measure.recalls(sample, top)?);
-            }
+                done += PIECE as u64;
+                measured.extend(recalls);
+                Ok(())
+            })?;
             let times = if samples.is_empty() {
                 STAND_IN_MISSES
             } else {
@@ -141,7 +148,20 @@ struct Measure<'a> {
     top: TopK,
 }
 
-impl Measure<'_> {
+impl<'a> Measure<'a> {
+    fn new(segment: &'a Segment) -> Measure<'a> {
+        Measure {
+            segment,
+            scratch: Scratch::new(),
+            top: TopK::default(),
+        }
+    }
+
+    fn all(&mut self, samples: &[Sample], top: usize) -> Result<Vec<[f64; SHARES]>> {
+        let recalls = samples.iter().map(|sample| self.recalls(sample, top));
+        recalls.filter_map(Result::transpose).collect()
+    }
+
     /// The recall of one query at each share; none where it has no result.
     fn recalls(&mut self, sample: &Sample, top: usize) -> Result<Option<[f64; SHARES]>> {
         let exact = self.search(sample, top, Effort::Exact)?;
@@ -232,34 +252,35 @@ mod tests {
         documents.collect()
     }
 
-    fn curves_of(samples: &[SparseVector]) -> Calibration {
+    fn curves_of(samples: &[SparseVector], threads: usize) -> Calibration {
         let live = testing::merged_in_blocks(&[testing::live(&documents())]);
-        curves(live.segment(), samples, [24, 12, 6], &mut Progress::none()).unwrap()
+        let none = &mut Progress::none();
+        curves(live.segment(), samples, [24, 12, 6], threads, none).unwrap()
     }
 
     #[test]
     fn curves_fall_from_one_and_depend_on_the_samples() {
-        let own = curves_of(&[]);
+        let own = curves_of(&[], 1);
         for curve in &own.recalls {
             assert!(curve.is_sorted_by(|a, b| a >= b), "{curve:?}");
             assert!(curve[0] > RECALL_ONE / 10 * 7, "{curve:?}");
         }
-        assert_eq!(own, curves_of(&[]), "the same at every time");
+        assert_eq!(own, curves_of(&[], 3), "the same at every time");
         let given: Vec<SparseVector> = documents()
             .iter()
             .step_by(40)
             .map(|document| document.vector().keep(3))
             .collect();
-        assert_ne!(own, curves_of(&given));
+        assert_ne!(own, curves_of(&given, 2));
     }
 
     #[test]
     fn small_segments_and_windows_are_not_measured() {
         let live = testing::live(&documents());
         let none = &mut Progress::none();
-        assert_eq!(calibrate(live.segment(), &[], none).unwrap(), None);
+        assert_eq!(calibrate(live.segment(), &[], 1, none).unwrap(), None);
         let blocks = testing::merged_in_blocks(&[live]);
-        assert_eq!(calibrate(blocks.segment(), &[], none).unwrap(), None);
+        assert_eq!(calibrate(blocks.segment(), &[], 1, none).unwrap(), None);
     }
 
     #[test]

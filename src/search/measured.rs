@@ -20,7 +20,7 @@ use crate::{
     quantize::{ImpactVector, QuantizedQuery, Scale},
     segment::{
         order::{Parts, by_similarity, clusters},
-        postings::{self, Layout, Postings, testing},
+        postings::{self, Layout, Postings, testing, testing::RESOURCES},
         source::ImpactSource,
     },
     sparse::SparseVector,
@@ -39,6 +39,14 @@ impl ImpactSource for Ordered<'_> {
     fn read(&self, doc: DocId, into: &mut ImpactVector) -> Result<()> {
         into.clone_from(&self.docs[self.order[doc.index()] as usize]);
         Ok(())
+    }
+
+    fn term_limit(&self) -> u64 {
+        self.docs.term_limit()
+    }
+
+    fn posting_estimate(&self) -> u64 {
+        self.docs.posting_estimate()
     }
 }
 
@@ -76,16 +84,23 @@ fn orders_compared() {
         let none = &mut Progress::none();
         let order = match name {
             "k-means" => clusters::order(&docs),
-            "bisection" => by_similarity(&&docs[..], Parts::one(count), 2, none).unwrap(),
+            "bisection" => by_similarity(&&docs[..], Parts::one(count), RESOURCES, none).unwrap(),
             "k-means, then bisection inside" => {
-                by_similarity(&&docs[..], clusters::parts(&docs, 4096), 2, none).unwrap()
+                by_similarity(&&docs[..], clusters::parts(&docs, 4096), RESOURCES, none).unwrap()
             }
             _ => (0..count).collect(),
         };
         let seconds = start.elapsed().as_secs_f64();
         let source = Ordered { docs: &docs, order };
         let bytes = testing::file_with(|file| {
-            postings::write(&source, Layout::Blocks, file, &mut Progress::none()).unwrap();
+            postings::write(
+                &source,
+                Layout::Blocks,
+                RESOURCES,
+                file,
+                &mut Progress::none(),
+            )
+            .unwrap();
         });
         let len = bytes.len() as f64 / f64::from(count);
         let postings = testing::open(bytes, count).unwrap();

@@ -103,7 +103,13 @@ pub(super) fn build(
     if options.keeps_weights {
         write_weights(&arranged, &mut file, progress)?;
     }
-    postings::write(&arranged, options.layout, &mut file, progress)?;
+    postings::write(
+        &arranged,
+        options.layout,
+        options.resources,
+        &mut file,
+        progress,
+    )?;
     let labels = documents.labels()?;
     if !labels.is_empty() {
         file.section(LABELS, &label_bytes(&labels))?;
@@ -139,7 +145,7 @@ impl<'a> Arranged<'a> {
             Order::Given => None,
             Order::Similarity => {
                 let parts = parts(documents, options.partition.as_deref())?;
-                let order = order::by_similarity(documents, parts, options.threads, progress)?;
+                let order = order::by_similarity(documents, parts, options.resources, progress)?;
                 let mut places = vec![0; order.len()];
                 for (place, source) in (0_u32..).zip(&order) {
                     places[index(*source)] = place;
@@ -195,18 +201,34 @@ impl ImpactSource for Arranged<'_> {
     fn read(&self, doc: DocId, into: &mut ImpactVector) -> Result<()> {
         self.documents.read(DocId(self.source(doc.0)), into)
     }
+
+    fn term_limit(&self) -> u64 {
+        self.documents.term_limit()
+    }
+
+    fn posting_estimate(&self) -> u64 {
+        self.documents.posting_estimate()
+    }
 }
+
+/// How many documents go by between two calls of the progress callback.
+const STEP: u64 = 1024;
 
 fn write_keys(
     arranged: &Arranged<'_>,
     file: &mut FileWriter,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
-    progress.step("writing keys", 0, arranged.doc_count().into())?;
+    let doc_count = arranged.doc_count();
     let mut keys = KeysWriter::begin(file)?;
-    arranged
-        .documents
-        .keys(&mut |key, doc| keys.push(key, arranged.place(doc), file))?;
+    let mut done = 0;
+    arranged.documents.keys(&mut |key, doc| {
+        if done % STEP == 0 {
+            progress.step("writing keys", done, doc_count.into())?;
+        }
+        done += 1;
+        keys.push(key, arranged.place(doc), file)
+    })?;
     keys.finish(file)
 }
 
@@ -222,9 +244,6 @@ fn write_fields(
         documents.values(field, &mut |doc, value| visit(arranged.place(doc), value))
     })
 }
-
-/// How many documents go by between two calls of the progress callback.
-const STEP: u64 = 1024;
 
 fn write_stored(
     arranged: &Arranged<'_>,

@@ -60,6 +60,19 @@ impl<D: Borrow<Document> + Sync> ImpactSource for Fresh<'_, D> {
         }
         Ok(())
     }
+
+    fn term_limit(&self) -> u64 {
+        let last = self
+            .iter()
+            .filter_map(|document| document.vector.terms().last());
+        last.max().map_or(0, |term| u64::from(term.get()) + 1)
+    }
+
+    fn posting_estimate(&self) -> u64 {
+        self.iter()
+            .map(|document| document.vector.len() as u64)
+            .sum()
+    }
 }
 
 impl<D: Borrow<Document> + Sync> Documents for Fresh<'_, D> {

@@ -33,7 +33,8 @@ pub(super) struct Merged<'a> {
 
 impl<'a> Merged<'a> {
     pub(super) fn new(inputs: &'a [LiveSegment], scale: Scale) -> Result<Merged<'a>> {
-        let mut docs = Vec::new();
+        let live = inputs.iter().map(|live| index(live.live_count()));
+        let mut docs = Vec::with_capacity(live.sum());
         let mut schema = Schema::new();
         for (input, live) in (0_u32..).zip(inputs) {
             let segment = live.segment();
@@ -79,6 +80,18 @@ impl ImpactSource for Merged<'_> {
     fn read(&self, doc: DocId, into: &mut ImpactVector) -> Result<()> {
         let (segment, inside) = self.at(doc.0);
         segment.postings().read(inside, into)
+    }
+
+    fn term_limit(&self) -> u64 {
+        let limits = self
+            .segments()
+            .map(|segment| segment.postings().term_limit());
+        limits.max().unwrap_or(0)
+    }
+
+    /// Those of deleted documents are among them.
+    fn posting_estimate(&self) -> u64 {
+        self.segments().map(Segment::posting_count).sum()
     }
 }
 

@@ -21,6 +21,7 @@ mod merge;
 mod options;
 pub(crate) mod order;
 mod own_terms;
+pub(crate) mod parallel;
 mod part;
 pub(crate) mod postings;
 mod schema;

@@ -1,9 +1,9 @@
 //! How a segment is written, and what came of it.
 
-use super::{postings::Layout, schema::Schema};
+use super::{parallel::Resources, postings::Layout, schema::Schema};
 use crate::quantize::Scale;
 
-/// How a segment is written. Everything here is fixed per index, but for layout and threads.
+/// How a segment is written. Everything here is fixed per index, but for layout and resources.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentOptions {
     /// The scale of all impacts of the index.
@@ -16,8 +16,7 @@ pub(crate) struct SegmentOptions {
     pub(crate) statistics: StatisticsKept,
     /// Whether to keep the encoder's own weights beside the impacts.
     pub(crate) keeps_weights: bool,
-    /// Threads that may work, the caller's own included.
-    pub(crate) threads: usize,
+    pub(crate) resources: Resources,
     /// Effort of zstd on stored texts: 1 to 19.
     pub(crate) compression_level: i32,
 }
@@ -31,7 +30,10 @@ impl SegmentOptions {
             partition: None,
             statistics: StatisticsKept::None,
             keeps_weights: false,
-            threads: 1,
+            resources: Resources {
+                threads: 1,
+                memory: 256 << 20,
+            },
             compression_level: 3,
         }
     }

@@ -13,6 +13,12 @@ pub(crate) trait ImpactSource: Sync {
     /// impacts are at least 1, and there are at most
     /// [`DOCUMENT_TERMS_MAX`](crate::quantize::DOCUMENT_TERMS_MAX) of them.
     fn read(&self, doc: DocId, into: &mut ImpactVector) -> Result<()>;
+
+    /// A number that all term ids are below.
+    fn term_limit(&self) -> u64;
+
+    /// Terms of all documents, or a little more.
+    fn posting_estimate(&self) -> u64;
 }
 
 /// Vectors in memory.
@@ -27,5 +33,14 @@ impl ImpactSource for &[ImpactVector] {
             into.clone_from(vector);
         }
         Ok(())
+    }
+
+    fn term_limit(&self) -> u64 {
+        let last = self.iter().filter_map(|vector| vector.terms.last());
+        last.max().map_or(0, |term| u64::from(term.get()) + 1)
+    }
+
+    fn posting_estimate(&self) -> u64 {
+        self.iter().map(|vector| vector.len() as u64).sum()
     }
 }

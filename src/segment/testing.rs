@@ -108,11 +108,16 @@ pub(crate) fn merged_in_blocks(inputs: &[LiveSegment]) -> LiveSegment {
 }
 
 fn merged_with(inputs: &[LiveSegment], options: &SegmentOptions) -> LiveSegment {
+    let bytes = merged_bytes(inputs, options);
+    LiveSegment::new(Arc::new(open(bytes).unwrap()), None)
+}
+
+pub(crate) fn merged_bytes(inputs: &[LiveSegment], options: &SegmentOptions) -> Vec<u8> {
     let progress = &mut Progress::none();
     let merge = |file| merge_segments(inputs, options, file, progress);
     let (bytes, result) = file_with(IDENTITY, merge);
     result.unwrap();
-    LiveSegment::new(Arc::new(open(bytes).unwrap()), None)
+    bytes
 }
 
 /// Documents of different keys with everything that a document may have.

@@ -411,3 +411,38 @@ fn damaged_deletes_are_errors_or_harmless() {
         }
     }
 }
+
+#[test]
+fn a_merge_writes_the_same_file_whatever_the_threads() {
+    let corpus = postings::testing::corpus(3000, 300, 8);
+    let documents: Vec<Document> = (0_u32..)
+        .zip(&corpus)
+        .map(|(at, impacts)| {
+            let pairs = impacts
+                .iter()
+                .map(|(term, impact)| (term.get(), f32::from(impact) / 64.0));
+            Document::new(format!("{at:05}"), SparseVector::new(pairs).unwrap())
+                .field("third", i64::from(at % 3))
+        })
+        .collect();
+    let inputs: Vec<LiveSegment> = documents.chunks(1200).map(live).collect();
+    let first = documents[17].key();
+    let inputs = [
+        without(&inputs[0], &[first]),
+        inputs[1].clone(),
+        inputs[2].clone(),
+    ];
+    for partition in [None, Some("third".to_owned())] {
+        let bytes = [1, 2, 5].map(|threads| {
+            let mut options = SegmentOptions {
+                layout: postings::Layout::BlocksAndLists,
+                order: Order::Similarity,
+                partition: partition.clone(),
+                ..options()
+            };
+            options.resources.threads = threads;
+            merged_bytes(&inputs, &options)
+        });
+        assert!(bytes[0] == bytes[1] && bytes[1] == bytes[2]);
+    }
+}

@@ -7,9 +7,10 @@
 //! selection by bias of Mackenzie et al., "Faster Index Reordering with Bipartite Graph
 //! Partitioning", 2021).
 //!
-//! Memory is [`KEPT_TERMS`] postings of 4 bytes and about 30 bytes more per document, and 16 bytes
-//! per term: at most 200 bytes a document, whatever the length of vectors. The order depends on
-//! the documents alone, not on threads.
+//! Memory is the numbers of [`KEPT_TERMS`] terms a document, of 2 bytes each where all ids are below
+//! 65,536, else of 4, and [`DOCUMENT_LEN`] bytes more. Where that is more than may be used, fewer
+//! terms are kept, but [`LEAST_TERMS`] always. The order depends on the documents and on that
+//! number, not on threads.
 
 mod bisect;
 #[cfg(test)]
@@ -21,12 +22,29 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use self::{bisect::Bisector, copy::Copies};
-use crate::{error::Result, progress::Progress, segment::source::ImpactSource};
+use self::{
+    bisect::Bisector,
+    copy::{Copies, Number, Numbers},
+};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+    segment::{parallel::Resources, postings::term_map::TermMap, source::ImpactSource},
+};
 
 /// The heaviest terms of a document decide its place: what they score is what bounds must be close
 /// to. More terms take longer and order worse, see `docs/decisions.md`.
 const KEPT_TERMS: usize = 40;
+
+/// With fewer, documents of different topics look alike.
+const LEAST_TERMS: usize = 8;
+
+/// Bytes per document beside its terms: where it is, where it was, its bias; and in the caller, which
+/// knows it by its segment.
+const DOCUMENT_LEN: usize = 28;
+
+/// Bytes that a term of a document in a small node takes: copies of it, of its half, and so on.
+const LOCAL_TERM_LEN: usize = 10;
 
 /// Documents that end up together anyway.
 const LEAF_LEN: usize = 8;
@@ -60,24 +78,42 @@ impl Parts {
 }
 
 /// The documents in their new order, part by part: element `i` is the old id of new document `i`.
-///
-/// Runs on `threads` threads, the caller's among them if there is only one.
 pub(crate) fn by_similarity(
     source: &dyn ImpactSource,
     parts: Parts,
-    threads: usize,
+    resources: Resources,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<u32>> {
+    if parts.docs.len() <= LEAF_LEN {
+        return Ok(parts.docs);
+    }
+    match u16::try_from(source.term_limit().saturating_sub(1)) {
+        Ok(last) => {
+            let numbers = Numbers::Ids(usize::from(last) + 1);
+            by_copies::<u16>(source, parts, numbers, resources, progress)
+        }
+        Err(_) => {
+            let numbers = Numbers::Map(TermMap::default());
+            by_copies::<u32>(source, parts, numbers, resources, progress)
+        }
+    }
+}
+
+fn by_copies<N: Number>(
+    source: &dyn ImpactSource,
+    parts: Parts,
+    numbers: Numbers,
+    resources: Resources,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<u32>> {
     let Parts {
         docs: mut order,
         ends,
     } = parts;
-    if order.len() <= LEAF_LEN {
-        return Ok(order);
-    }
-    let copies = Copies::new(source, KEPT_TERMS, progress)?;
+    let kept = kept_terms(order.len(), size_of::<N>(), resources);
+    let copies = Copies::<N>::new(source, kept, numbers, resources, progress)?;
     let total = u64::from(source.doc_count());
-    let threads = threads.max(1);
+    let threads = resources.threads.max(1);
 
     // The large nodes at the top, one after another, each on all threads.
     let small = (order.len() / (threads * 4)).max(4096);
@@ -95,13 +131,24 @@ pub(crate) fn by_similarity(
     }
     if threads == 1 {
         let mut done = 0;
-        recurse_here(&mut bisector, nodes, &mut done, total, progress)?;
+        let mut tick = |docs: usize| {
+            done += docs as u64;
+            progress.step(STAGE, done, total)
+        };
+        recurse(&mut bisector, nodes, &mut tick)?;
     } else {
         drop(bisector);
         recurse_on_threads(&copies, nodes, threads, total, progress)?;
     }
     align(&mut order, &ends);
     Ok(order)
+}
+
+/// How many terms of a document may be kept, each of so many bytes.
+fn kept_terms(docs: usize, term_len: usize, resources: Resources) -> usize {
+    let room = resources.memory.saturating_sub(docs * DOCUMENT_LEN);
+    let local = resources.threads * docs.min(bisect::LOCAL_LEN) * LOCAL_TERM_LEN;
+    (room / (docs * term_len + local).max(1)).clamp(LEAST_TERMS, KEPT_TERMS)
 }
 
 /// A slice as its parts.
@@ -127,20 +174,17 @@ fn align(order: &mut [u32], ends: &[usize]) {
     }
 }
 
-/// Depth first, on the caller's thread.
-fn recurse_here(
-    bisector: &mut Bisector<'_>,
+/// Depth first, on the thread that calls.
+fn recurse<N: Number>(
+    bisector: &mut Bisector<'_, N>,
     mut nodes: Vec<&mut [u32]>,
-    done: &mut u64,
-    total: u64,
-    progress: &mut Progress<'_>,
+    tick: &mut bisect::Tick<'_>,
 ) -> Result<()> {
     while let Some(node) = nodes.pop() {
-        progress.step(STAGE, *done, total)?;
-        if node.len() <= bisect::SUBTREE_LEN {
-            bisector.order_subtree(node);
-            *done += node.len() as u64;
+        if node.len() <= bisect::LOCAL_LEN {
+            bisector.order(node, tick)?;
         } else {
+            tick(0)?;
             let split = bisector.split(node, 1);
             let (left, right) = node.split_at_mut(split);
             nodes.extend([right, left]);
@@ -150,8 +194,8 @@ fn recurse_here(
 }
 
 /// Each thread takes a node at a time; the caller's thread reports.
-fn recurse_on_threads(
-    copies: &Copies,
+fn recurse_on_threads<N: Number>(
+    copies: &Copies<N>,
     nodes: Vec<&mut [u32]>,
     threads: usize,
     total: u64,
@@ -159,45 +203,38 @@ fn recurse_on_threads(
 ) -> Result<()> {
     let queue = Mutex::new(nodes);
     let stop = AtomicBool::new(false);
-    let (send, receive) = crossbeam::channel::unbounded::<u64>();
+    let (send, receive) = crossbeam::channel::unbounded::<usize>();
     let worked = crossbeam::thread::scope(|scope| {
         for _ in 0..threads {
             let (queue, stop, send) = (&queue, &stop, send.clone());
             scope.spawn(move |_| {
                 let mut bisector = Bisector::new(copies);
+                let mut tick = |docs| {
+                    // The receiver outlives the threads.
+                    let _ = send.send(docs);
+                    match stop.load(Ordering::Relaxed) {
+                        true => Err(Error::cancelled(STAGE)),
+                        false => Ok(()),
+                    }
+                };
                 loop {
                     let next = queue.lock().map_or(None, |mut queue| queue.pop());
                     let Some(node) = next else {
                         return;
                     };
-                    let mut report = |step: crate::progress::Step| {
-                        // The receiver outlives the threads.
-                        let _ = send.send(step.done);
-                        match stop.load(Ordering::Relaxed) {
-                            true => std::ops::ControlFlow::Break(()),
-                            false => std::ops::ControlFlow::Continue(()),
-                        }
-                    };
-                    let mut progress = Progress::new(&mut report);
-                    let mut done = 0;
-                    let len = node.len() as u64;
-                    if recurse_here(&mut bisector, vec![node], &mut done, len, &mut progress)
-                        .is_err()
-                    {
+                    if recurse(&mut bisector, vec![node], &mut tick).is_err() {
                         return;
                     }
-                    let _ = send.send(len);
                 }
             });
         }
         drop(send);
         let mut cancelled = Ok(());
-        let (mut finished, mut steps) = (0_u64, 0_u64);
-        for done in receive {
-            steps += 1;
-            finished = finished.max(done);
+        let mut done = 0;
+        for docs in receive {
+            done += docs as u64;
             if cancelled.is_ok() {
-                cancelled = progress.step(STAGE, steps.min(total), 0);
+                cancelled = progress.step(STAGE, done, total);
                 stop.store(cancelled.is_err(), Ordering::Relaxed);
             }
         }

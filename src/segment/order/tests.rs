@@ -3,17 +3,25 @@
 use super::*;
 use crate::{
     error::ErrorKind,
-    segment::postings::testing::{corpus, vector},
+    segment::postings::testing::{RESOURCES, corpus, vector},
 };
 
 fn order(docs: &[crate::quantize::ImpactVector], threads: usize) -> Vec<u32> {
     let count = u32::try_from(docs.len()).unwrap();
-    by_similarity(&docs, Parts::one(count), threads, &mut Progress::none()).unwrap()
+    let resources = resources(threads);
+    by_similarity(&docs, Parts::one(count), resources, &mut Progress::none()).unwrap()
+}
+
+fn resources(threads: usize) -> Resources {
+    Resources {
+        threads,
+        ..RESOURCES
+    }
 }
 
 #[test]
 fn every_document_appears_once_whatever_the_threads() {
-    for count in [0, 1, 8, 9, 16, 17, 100, 513, 5000] {
+    for count in [0, 1, 8, 9, 16, 17, 100, 513, 5000, 9000] {
         let docs = corpus(count, 200, u64::from(count));
         let one = order(&docs, 1);
         let mut sorted = one.clone();
@@ -47,7 +55,8 @@ fn parts_stay_together_and_their_leaves_are_blocks() {
     let part_of = |doc: u32| [0, 1, 1, 2][doc as usize % 4] ^ u32::from(doc < 5);
     for threads in [1, 2] {
         let parts = Parts::by_rank(300, part_of);
-        let order = by_similarity(&&docs[..], parts, threads, &mut Progress::none()).unwrap();
+        let order =
+            by_similarity(&&docs[..], parts, resources(threads), &mut Progress::none()).unwrap();
         let ranks: Vec<u32> = order.iter().map(|doc| part_of(*doc)).collect();
         assert!(ranks.is_sorted(), "{ranks:?}");
         let mut sorted = order.clone();
@@ -68,6 +77,53 @@ fn documents_without_terms_are_no_trouble() {
 }
 
 #[test]
+fn little_memory_means_fewer_terms_and_an_order_all_the_same() {
+    let resources = |memory| Resources { threads: 2, memory };
+    assert_eq!(kept_terms(1_000_000, 2, resources(256 << 20)), KEPT_TERMS);
+    assert_eq!(kept_terms(10_000_000, 4, resources(256 << 20)), LEAST_TERMS);
+    let some = kept_terms(1_000_000, 4, resources(128 << 20));
+    assert!((LEAST_TERMS + 1..KEPT_TERMS).contains(&some), "{some}");
+
+    let docs = corpus(3000, 200, 9);
+    let parts = || Parts::one(3000);
+    let none = &mut Progress::none();
+    let [one, two] = [1, 2].map(|threads| {
+        let resources = Resources { threads, memory: 0 };
+        by_similarity(&&docs[..], parts(), resources, none).unwrap()
+    });
+    assert_eq!(one, two);
+    assert_ne!(one, order(&docs, 1), "8 terms order otherwise than 40");
+    let mut sorted = one;
+    sorted.sort_unstable();
+    assert!(sorted.into_iter().eq(0..3000));
+}
+
+#[test]
+fn ids_of_two_bytes_and_of_four_order_alike() {
+    // The same vectors under ids that fit into two bytes and under ids that do not.
+    let small: Vec<_> = corpus(2000, 200, 4)
+        .iter()
+        .map(|doc| {
+            vector(
+                doc.iter()
+                    .map(|(term, impact)| (term.get() / 21_474_836, impact)),
+            )
+        })
+        .collect();
+    let large: Vec<_> = small
+        .iter()
+        .map(|doc| {
+            vector(
+                doc.iter()
+                    .map(|(term, impact)| (term.get() + 70_000, impact)),
+            )
+        })
+        .collect();
+    assert!((&small[..]).term_limit() < 65_536);
+    assert_eq!(order(&small, 1), order(&large, 2));
+}
+
+#[test]
 fn progress_can_cancel() {
     let docs = corpus(20_000, 200, 3);
     for threads in [1, 2] {
@@ -83,7 +139,7 @@ fn progress_can_cancel() {
             let got = by_similarity(
                 &&docs[..],
                 Parts::one(20_000),
-                threads,
+                resources(threads),
                 &mut Progress::new(&mut report),
             );
             assert_eq!(got.unwrap_err().kind(), ErrorKind::Cancelled);

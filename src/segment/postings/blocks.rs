@@ -386,6 +386,11 @@ impl<'a> BlocksView<'a> {
         u32::try_from(self.numbers.len()).unwrap_or(u32::MAX)
     }
 
+    /// The id of the last term.
+    pub(super) fn last_term(&self) -> Option<u32> {
+        self.terms.last().map(|&record| super::halves(record).0)
+    }
+
     pub(crate) fn dense_count(&self) -> usize {
         self.dense_count
     }

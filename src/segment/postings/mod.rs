@@ -12,6 +12,7 @@
 pub(crate) mod blocks;
 mod blocks_verify;
 mod blocks_write;
+mod bounds_write;
 pub(crate) mod term_map;
 mod vectors;
 pub(crate) mod windows;
@@ -26,7 +27,7 @@ use crate::{
     id::{DocId, TermId},
     progress::Progress,
     quantize::ImpactVector,
-    segment::source::ImpactSource,
+    segment::{parallel::Resources, source::ImpactSource},
 };
 
 /// How postings lie in the file.
@@ -48,13 +49,14 @@ pub(super) const HEAD_LEN: usize = 32;
 pub(crate) fn write(
     source: &dyn ImpactSource,
     layout: Layout,
+    resources: Resources,
     file: &mut FileWriter,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
     match layout {
-        Layout::Windows => windows_write::write(source, file, progress),
-        Layout::Blocks => blocks_write::write(source, false, file, progress),
-        Layout::BlocksAndLists => blocks_write::write(source, true, file, progress),
+        Layout::Windows => windows_write::write(source, resources, file, progress),
+        Layout::Blocks => blocks_write::write(source, false, resources, file, progress),
+        Layout::BlocksAndLists => blocks_write::write(source, true, resources, file, progress),
     }
 }
 
@@ -118,6 +120,15 @@ impl Postings {
             Kind::Windows(windows) => windows.view().posting_count(term),
             Kind::Blocks(blocks) => blocks.view().posting_count(term),
         }
+    }
+
+    /// A number that all terms are below.
+    pub(crate) fn term_limit(&self) -> u64 {
+        let last = match &*self.kind {
+            Kind::Windows(windows) => windows.view().last_term(),
+            Kind::Blocks(blocks) => blocks.view().last_term(),
+        };
+        last.map_or(0, |term| u64::from(term) + 1)
     }
 
     /// Replaces `into` by the vector of a document.

@@ -9,6 +9,7 @@ use crate::{
     id::TermId,
     progress::Progress,
     quantize::{ImpactVector, QuantizedQuery},
+    segment::parallel::Resources,
     sparse::SparseVector,
     storage::{FileBytes, WriteFile},
 };
@@ -109,8 +110,19 @@ pub(crate) fn file_with(content: impl FnOnce(&mut FileWriter)) -> Vec<u8> {
     std::mem::take(&mut sink.0.lock().unwrap())
 }
 
+/// What the writer's default is.
+pub(crate) const RESOURCES: Resources = Resources {
+    threads: 1,
+    memory: 256 << 20,
+};
+
 pub(crate) fn written(docs: &[ImpactVector], layout: Layout) -> Vec<u8> {
-    file_with(|file| write(&docs, layout, file, &mut Progress::none()).unwrap())
+    written_with(docs, layout, RESOURCES)
+}
+
+pub(crate) fn written_with(docs: &[ImpactVector], layout: Layout, resources: Resources) -> Vec<u8> {
+    let none = &mut Progress::none();
+    file_with(|file| write(&docs, layout, resources, file, none).unwrap())
 }
 
 pub(crate) fn view(bytes: Vec<u8>) -> Result<FileView> {

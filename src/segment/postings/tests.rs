@@ -37,6 +37,22 @@ fn documents_come_back_as_they_were() {
 }
 
 #[test]
+fn dimensions_of_every_model() {
+    // Of vocabularies, of latents, of large vocabularies, of hashed words.
+    for terms in [30_522, 131_072, 152_064, 1_000_000] {
+        let spread = u32::MAX / terms;
+        let small = corpus(150, terms, 3).into_iter().map(|doc| {
+            // Even ids only, so that `check` finds its odd one absent.
+            vector(
+                doc.iter()
+                    .map(|(term, impact)| (term.get() / spread / 2 * 2, impact)),
+            )
+        });
+        check(&small.collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn the_largest_document_fits() {
     let huge = vector((0..65_535).map(|term| (term * 65_537, 7)));
     let other = vector((0..65_535).map(|term| (term * 65_536 + 1, 200)));
@@ -63,13 +79,42 @@ fn several_windows() {
 }
 
 #[test]
-fn passes_over_ranges_of_terms_write_the_same_file() {
+fn passes_over_ranges_of_terms_and_threads_write_the_same_file() {
     let docs = corpus(200, 300, 5);
-    let at_once = written(&docs, Layout::Windows);
-    let in_passes = file_with(|file| {
-        windows_write::write_with(&&docs[..], file, &mut Progress::none(), 50).unwrap();
-    });
-    assert!(at_once == in_passes);
+    for layout in LAYOUTS {
+        let at_once = written(&docs, layout);
+        for (threads, memory) in [
+            (1, 0),
+            (1, 3000),
+            (2, 1 << 28),
+            (3, 0),
+            (4, 5000),
+            (7, 100_000),
+        ] {
+            let resources = Resources { threads, memory };
+            let same = written_with(&docs, layout, resources) == at_once;
+            assert!(same, "{layout:?}, {resources:?}");
+        }
+    }
+}
+
+#[test]
+fn threads_and_memory_change_nothing_over_many_pieces() {
+    // Several lines of blocks, several windows, terms in one block and in nearly all.
+    let docs: Vec<_> = (0..windows::WINDOW_LEN + 3000)
+        .map(|doc| {
+            let rare = 1000 + doc.wrapping_mul(2_654_435_761) % 5000;
+            vector([(doc % 3, 1 + doc.to_le_bytes()[0] / 2), (rare, 9), (7, 200)])
+        })
+        .collect();
+    for layout in LAYOUTS {
+        let at_once = written(&docs, layout);
+        for (threads, memory) in [(1, 200_000), (2, 400_000), (3, 2 << 20)] {
+            let resources = Resources { threads, memory };
+            let same = written_with(&docs, layout, resources) == at_once;
+            assert!(same, "{layout:?}, {resources:?}");
+        }
+    }
 }
 
 #[test]
@@ -78,7 +123,8 @@ fn progress_can_cancel() {
     for layout in LAYOUTS {
         file_with(|file| {
             let mut stop = |_| std::ops::ControlFlow::Break(());
-            let error = write(&&docs[..], layout, file, &mut Progress::new(&mut stop));
+            let progress = &mut Progress::new(&mut stop);
+            let error = write(&&docs[..], layout, RESOURCES, file, progress);
             assert_eq!(
                 error.unwrap_err().kind(),
                 crate::error::ErrorKind::Cancelled

@@ -90,12 +90,12 @@ impl<'a> Vectors<'a> {
             return Err(reader.corrupt("fewer terms than bytes for them", count));
         }
         into.terms.reserve(count);
-        let mut next = 0_u64;
+        let mut next = 0;
         for _ in 0..count {
-            let place = next + u64::from(read_number(&mut reader)?);
-            next = place + 1;
-            let term = usize::try_from(place).ok();
-            let Some(&term) = term.and_then(|place| self.terms.get(place)) else {
+            let place = read_number(&mut reader)? as usize;
+            let place = place.saturating_add(next);
+            next = place.saturating_add(1);
+            let Some(&term) = self.terms.get(place) else {
                 let expected = format_args!("a term below {}", self.terms.len());
                 return Err(reader.corrupt(expected, place));
             };
@@ -110,40 +110,48 @@ impl<'a> Vectors<'a> {
     }
 }
 
+/// Vectors as they are in the file, one after another.
+#[derive(Debug, Default)]
+pub(super) struct EncodedVectors {
+    bytes: Vec<u8>,
+    lens: Vec<u64>,
+}
+
+impl EncodedVectors {
+    /// Adds the vector of the next document; `places` are the positions of its terms.
+    pub(super) fn push(&mut self, vector: &ImpactVector, places: &[u32]) {
+        let start = self.bytes.len();
+        put_number(&mut self.bytes, u32::try_from(vector.len()).unwrap_or(0));
+        let mut next = 0;
+        for place in places {
+            put_number(&mut self.bytes, place - next);
+            next = place + 1;
+        }
+        self.bytes.extend_from_slice(&vector.impacts);
+        self.lens.push((self.bytes.len() - start) as u64);
+    }
+}
+
 /// Streams vectors into the file; the starts follow as a section of their own.
 #[derive(Debug)]
 pub(super) struct VectorsWriter {
     starts: Vec<u64>,
-    buffer: Vec<u8>,
 }
 
 impl VectorsWriter {
     pub(super) fn begin(file: &mut FileWriter) -> Result<VectorsWriter> {
         file.begin(BYTES)?;
-        Ok(VectorsWriter {
-            starts: vec![0],
-            buffer: Vec::new(),
-        })
+        Ok(VectorsWriter { starts: vec![0] })
     }
 
-    /// Adds the vector of the next document; `places` are the positions of its terms.
-    pub(super) fn push(
-        &mut self,
-        vector: &ImpactVector,
-        places: &[u32],
-        file: &mut FileWriter,
-    ) -> Result<()> {
-        self.buffer.clear();
-        put_number(&mut self.buffer, u32::try_from(vector.len()).unwrap_or(0));
-        let mut next = 0;
-        for place in places {
-            put_number(&mut self.buffer, place - next);
-            next = place + 1;
+    /// Adds the vectors of the next documents.
+    pub(super) fn push(&mut self, vectors: &EncodedVectors, file: &mut FileWriter) -> Result<()> {
+        let mut end = file.section_len();
+        for len in &vectors.lens {
+            end += len;
+            self.starts.push(end);
         }
-        self.buffer.extend_from_slice(&vector.impacts);
-        file.write(&self.buffer)?;
-        self.starts.push(file.section_len());
-        Ok(())
+        file.write(&vectors.bytes)
     }
 
     pub(super) fn finish(self, file: &mut FileWriter) -> Result<()> {
@@ -163,9 +171,18 @@ fn put_number(out: &mut Vec<u8>, mut number: u32) {
     out.push(number.to_le_bytes()[0]);
 }
 
+#[inline]
 fn read_number(reader: &mut Reader<'_>) -> Result<u32> {
-    let mut number = 0_u64;
-    for shift in [0, 7, 14, 21, 28] {
+    let first = reader.u8("number")?;
+    match first < 0x80 {
+        true => Ok(first.into()),
+        false => read_long_number(reader, first),
+    }
+}
+
+fn read_long_number(reader: &mut Reader<'_>, first: u8) -> Result<u32> {
+    let mut number = u64::from(first & 0x7F);
+    for shift in [7, 14, 21, 28] {
         let byte = reader.u8("number")?;
         number |= u64::from(byte & 0x7F) << shift;
         if byte < 0x80 {

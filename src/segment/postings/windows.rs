@@ -221,6 +221,11 @@ impl<'a> WindowsView<'a> {
         }
     }
 
+    /// The id of the last term.
+    pub(super) fn last_term(&self) -> Option<u32> {
+        self.terms.last().map(|&record| halves(record).0)
+    }
+
     pub(crate) fn window_count(&self) -> u32 {
         self.doc_count.div_ceil(WINDOW_LEN)
     }
