@@ -1,7 +1,10 @@
 //! What a writer has done since the last commit: documents in memory, segments written but not yet
 //! named by a manifest, deletes not yet written. Dropping it is a rollback.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     commit::{self, Failure},
@@ -60,6 +63,8 @@ pub(super) struct Part {
     pub(super) record: SegmentRecord,
     pub(super) live: LiveSegment,
     has_new_deletes: bool,
+    /// The first and the last key, once they were asked for.
+    ends: OnceLock<Option<[DocKey; 2]>>,
 }
 
 /// Documents in memory, by the place where they were added; `None` where one was replaced or
@@ -121,7 +126,7 @@ impl Work {
             return Ok(true);
         }
         for part in &mut self.parts {
-            if let Some(doc) = part.live.find(key.as_bytes())? {
+            if let Some(doc) = part.find(key)? {
                 part.delete(&[doc])?;
                 self.is_changed = true;
                 return Ok(true);
@@ -359,6 +364,19 @@ impl Part {
             record,
             live,
             has_new_deletes: false,
+            ends: OnceLock::new(),
+        }
+    }
+
+    /// The live document of a key.
+    fn find(&self, key: &DocKey) -> Result<Option<DocId>> {
+        // New keys often come after all that there are: then no segment is searched.
+        let ends = self
+            .ends
+            .get_or_init(|| self.live.segment().key_ends().ok());
+        match ends {
+            Some([first, last]) if key < first || key > last => Ok(None),
+            _ => self.live.find(key.as_bytes()),
         }
     }
 

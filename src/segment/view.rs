@@ -202,6 +202,12 @@ impl Segment {
         self.keys.with_prefix(prefix)
     }
 
+    /// The first and the last key.
+    pub(crate) fn key_ends(&self) -> Result<[DocKey; 2]> {
+        let key = |rank| self.key(self.doc_of_rank(rank)?);
+        Ok([key(0)?, key(self.doc_count().saturating_sub(1))?])
+    }
+
     /// The document of a rank.
     pub(crate) fn doc_of_rank(&self, rank: u32) -> Result<DocId> {
         self.keys.doc(rank)
