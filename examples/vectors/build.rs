@@ -1,16 +1,23 @@
 //! `vectors build`.
 
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use indicatif::ProgressBar;
 use sparsely::{Config, Document, Error, Index, Progress, Result, Step, interchange::CsrFile};
 
-use crate::BuildArguments;
+use crate::{ALLOCATOR, BuildArguments};
 
 pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
     let start = Instant::now();
     let file = CsrFile::open(&arguments.documents)?;
     let mut config = Config::new().threads(arguments.threads);
+    if let Some(mebibytes) = arguments.memory {
+        config = config.memory_budget(mebibytes << 20);
+    }
     if let Some(path) = &arguments.calibration_queries {
         let queries: Result<_> = CsrFile::open(path)?.vectors()?.collect();
         config = config.calibration_queries(queries?);
@@ -20,6 +27,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
     }
     let index = Index::create(&arguments.index, config)?;
     let mut writer = index.writer()?;
+    let adding = Instant::now();
     let bar = ProgressBar::no_length();
     for (row, vector) in (0_u32..).zip(file.vectors()?) {
         let vector = vector?;
@@ -42,7 +50,10 @@ pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
         };
         writer.upsert(document)?;
     }
+    let mut stages = Stages::default();
+    stages.add("adding documents", adding.elapsed());
     let mut report = |step: Step| {
+        stages.reach(step.stage);
         bar.set_message(step.stage);
         bar.set_length(step.total);
         bar.set_position(step.done);
@@ -50,6 +61,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
     };
     writer.merge_all(&mut Progress::new(&mut report))?;
     writer.commit_with(&mut Progress::new(&mut report))?;
+    stages.end();
     bar.finish_and_clear();
     drop(writer);
 
@@ -64,12 +76,49 @@ pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
             "bytes": bytes,
             "bytes_per_document": per_document,
             "peak_rss_bytes": peak_rss_bytes(),
+            "peak_allocated_bytes": ALLOCATOR.peak_usage(),
+            "stage_seconds": stages.seconds(),
         });
         println!("{report}");
     } else {
         println!("{documents} documents in {seconds:.1} s, {per_document:.1} bytes a document");
     }
     Ok(())
+}
+
+/// How long each stage took, as progress tells them: what comes between two reports is the earlier one's.
+#[derive(Default)]
+struct Stages {
+    all: Vec<(&'static str, Duration)>,
+    current: Option<(&'static str, Instant)>,
+}
+
+impl Stages {
+    fn reach(&mut self, stage: &'static str) {
+        if self.current.is_none_or(|(current, _)| current != stage) {
+            self.end();
+            self.current = Some((stage, Instant::now()));
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((stage, start)) = self.current.take() {
+            self.add(stage, start.elapsed());
+        }
+    }
+
+    fn add(&mut self, stage: &'static str, time: Duration) {
+        match self.all.iter_mut().find(|known| known.0 == stage) {
+            Some((_, sum)) => *sum += time,
+            None => self.all.push((stage, time)),
+        }
+    }
+
+    fn seconds(&self) -> serde_json::Map<String, serde_json::Value> {
+        let all = self.all.iter();
+        all.map(|(stage, time)| ((*stage).to_owned(), time.as_secs_f64().into()))
+            .collect()
+    }
 }
 
 fn folder_len(path: &Path) -> Result<u64> {
@@ -82,7 +131,7 @@ fn folder_len(path: &Path) -> Result<u64> {
     sum.map_err(|error| Error::io("list", path, error))
 }
 
-/// The most memory that this process ever held, where the system says so; otherwise nothing.
+/// The most memory that this process ever held, mapped pages of files among it, where the system says so; otherwise nothing.
 fn peak_rss_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -1,7 +1,7 @@
 //! Builds and searches an index of vectors in the `.csr` format of the Big-ANN sparse track.
 //!
 //! ```text
-//! vectors build DOCS.csr INDEX [--document-top N [--full]] [--threads T]
+//! vectors build DOCS.csr INDEX [--document-top N [--full]] [--threads T] [--memory M]
 //!         [--calibration-queries FILE.csr] [--tenants N [--by-tenant]] [--json]
 //! vectors search INDEX QUERIES.csr --top K [--query-top N [--rescore C]]
 //!         [--mode exact|approximate|exhaustive] [--recall 0.99 | --blocks N] [--threads T]
@@ -22,6 +22,12 @@ mod search;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use peak_alloc::PeakAlloc;
+
+/// Counts what is allocated: mapped pages of files, which a system takes back when it needs them, are
+/// part of the resident size.
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Builds and searches an index of sparse vectors in .csr files.
 #[derive(Debug, Parser)]
@@ -67,6 +73,9 @@ struct BuildArguments {
     /// Threads for ordering and writing
     #[arg(long, value_name = "T", default_value_t = 1)]
     threads: usize,
+    /// Memory for building, in MiB
+    #[arg(long, value_name = "M")]
+    memory: Option<usize>,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
