@@ -11,8 +11,8 @@ use std::{env, hint::black_box, path::Path, sync::LazyLock, time::Duration};
 use criterion::{Criterion, criterion_group, criterion_main};
 use generate::{Generator, Shape};
 use sparsely::{
-    Approximation, Config, Document, Filter, Hits, Index, Mode, Progress, Query, Scratch, Searcher,
-    Snapshot, SparseVector,
+    Approximation, Config, Document, Filter, Hits, Index, Merging, Mode, Progress, Query, Scratch,
+    Searcher, Snapshot, SparseVector,
 };
 
 /// Once over everything, or as long as criterion thinks right.
@@ -28,13 +28,19 @@ fn document_count() -> u64 {
 fn build(c: &mut Criterion) {
     let mut group = c.benchmark_group("build");
     group.sample_size(10);
-    for (name, ordered_from) in [("windows", u64::MAX), ("blocks", 1)] {
-        group.bench_function(format!("2000 documents, merged to {name}"), |b| {
-            b.iter(|| {
-                let snapshot = filled(2000, ordered_from);
-                assert_eq!(snapshot.document_count(), 2000);
+    for (name, ordered_from) in LAYOUTS {
+        for threads in [1, 2] {
+            let config = config().ordered_from(ordered_from).threads(threads);
+            let name = format!("4000 documents, merged to {name}, {threads} threads");
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    let index = Index::in_memory(config.clone()).expect("an index");
+                    fill(&index, 4000);
+                    let snapshot = index.snapshot().expect("a snapshot");
+                    assert_eq!(snapshot.document_count(), 4000);
+                });
             });
-        });
+        }
     }
     group.finish();
 }
@@ -70,6 +76,40 @@ fn search(c: &mut Criterion) {
         group.finish();
     }
 }
+
+/// A large segment and the fresh ones that commits have left beside it.
+fn fresh(c: &mut Criterion) {
+    let config = config().ordered_from(1).merging(Merging::ByCaller);
+    let index = Index::in_memory(config).expect("an index");
+    fill(&index, document_count());
+    let mut writer = index.writer().expect("the only writer");
+    for commit in 0..FRESH_SEGMENTS {
+        for at in 0..FRESH_LEN {
+            let number = document_count() + commit * FRESH_LEN + at;
+            writer.upsert(document(number)).expect("a sound document");
+        }
+        writer.commit().expect("commits");
+    }
+    let stats = index.stats().expect("statistics");
+    assert_eq!(stats.segments.len() as u64, 1 + FRESH_SEGMENTS);
+    let snapshot = index.snapshot().expect("a snapshot");
+    let mut group = c.benchmark_group("search/blocks and fresh segments");
+    for (name, queries) in regimes() {
+        check(&snapshot, &queries, name);
+        let mut scratch = Scratch::new();
+        let mut next = queries.iter().cycle();
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let query = next.next().expect("a cycle has no end");
+                snapshot.search_with(black_box(query), &mut scratch)
+            });
+        });
+    }
+    group.finish();
+}
+
+const FRESH_SEGMENTS: u64 = 3;
+const FRESH_LEN: u64 = 500;
 
 /// Filters by how many documents they admit, anywhere or side by side, beside no filter.
 fn filters(c: &mut Criterion) {
@@ -180,6 +220,10 @@ fn regimes() -> Vec<(&'static str, Vec<Query>)> {
     };
     vec![
         ("short, 5 terms", of(|vector| Query::new(vector.keep(5)))),
+        (
+            "short, k = 1000",
+            of(|vector| Query::new(vector.keep(5)).top(1000)),
+        ),
         ("long, k = 10", of(|vector| Query::new(vector).top(10))),
         ("long, k = 100", of(|vector| Query::new(vector).top(100))),
         ("long, k = 1000", of(|vector| Query::new(vector).top(1000))),
@@ -287,20 +331,23 @@ fn filled(count: u64, ordered_from: u64) -> Snapshot {
 fn fill(index: &Index, count: u64) {
     let mut writer = index.writer().expect("the only writer");
     for number in 0..count {
-        let whole = i64::try_from(number).expect("a few thousand");
-        let document = Document::new(format!("{number:06}"), VECTORS.document(number))
-            .field("parity", whole % 2)
-            .field("thousandth", whole % 1000)
-            .field("number", whole)
-            .field("shuffled", shuffled(whole))
-            .field("tenant", whole * 31 % 50);
-        writer.upsert(document).expect("a sound document");
+        writer.upsert(document(number)).expect("a sound document");
         if number == count / 2 {
             writer.commit().expect("commits");
         }
     }
     writer.merge_all(&mut Progress::none()).expect("merges");
     writer.commit().expect("commits");
+}
+
+fn document(number: u64) -> Document {
+    let whole = i64::try_from(number).expect("a few thousand");
+    Document::new(format!("{number:06}"), VECTORS.document(number))
+        .field("parity", whole % 2)
+        .field("thousandth", whole % 1000)
+        .field("number", whole)
+        .field("shuffled", shuffled(whole))
+        .field("tenant", whole * 31 % 50)
 }
 
 fn criterion() -> Criterion {
@@ -317,6 +364,6 @@ fn criterion() -> Criterion {
 criterion_group! {
     name = benches;
     config = criterion();
-    targets = build, open, search, filters, batch, partition
+    targets = build, open, search, fresh, filters, batch, partition
 }
 criterion_main!(benches);
