@@ -3,7 +3,7 @@
 use std::{num::NonZero, path::PathBuf, str::FromStr};
 
 use clap::{Parser, ValueEnum};
-use sparsely::{Fusion, GroupScore, Normalization, Result, evaluate::Measure};
+use sparsely::{Fusion, GroupScore, Normalization, Result, StaticEncoder, evaluate::Measure};
 
 use crate::{
     encoders::Choice,
@@ -94,10 +94,11 @@ pub(crate) struct FusionArguments {
     rank_constant: f64,
 
     /// How scores become comparable in linear fusion
-    #[arg(long, default_value = "min-max", value_name = "NAME")]
+    #[arg(long, default_value = "highest", value_name = "NAME")]
     normalization: Scores,
 
-    /// What each ranking counts [default: 0.5 for one of words alone, 1 for a learned one]
+    /// What each ranking counts [default: of words and the static encoder, for each query as far
+    /// as the table knows its words; else 0.5 for one of words alone, 1 for a learned one]
     #[arg(long, value_delimiter = ',', value_name = "W,W")]
     weights: Vec<f64>,
 }
@@ -163,6 +164,7 @@ enum Scores {
 }
 
 impl FusionArguments {
+    /// The same fusion for every query; see [`FusionArguments::by_query`].
     pub(crate) fn fusion(&self, choices: &[Choice]) -> Result<Fusion> {
         let fusion = match self.method {
             Method::Rrf => Fusion::reciprocal_rank().rank_constant(self.rank_constant)?,
@@ -173,8 +175,23 @@ impl FusionArguments {
             }),
         };
         match self.weights.as_slice() {
-            [] => fusion.weights(choices.iter().map(Choice::fusion_weight)),
+            [] => fusion.weights(choices.iter().map(|choice| match choice.is_words() {
+                true => 0.5,
+                false => 1.0,
+            })),
             weights => fusion.weights(weights.iter().copied()),
+        }
+    }
+
+    /// Of words and the static encoder, in either order and without weights from the user: what
+    /// says for each query how much the words' ranking counts. The static encoder's own vectors
+    /// have the words already, so they count only as far as the table knows nothing of a query.
+    pub(crate) fn by_query(&self, choices: &[Choice]) -> Result<Option<StaticEncoder>> {
+        match choices {
+            [words, learned] | [learned, words] if words.is_words() && self.weights.is_empty() => {
+                learned.open_static()
+            }
+            _ => Ok(None),
         }
     }
 

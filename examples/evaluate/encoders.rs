@@ -77,12 +77,20 @@ impl fmt::Display for Choice {
 }
 
 impl Choice {
-    /// What its ranking counts in a fusion, chosen on CoSQA's development queries and SciFact's
-    /// training claims.
-    pub(crate) fn fusion_weight(&self) -> f64 {
+    /// Whether it is of words alone.
+    pub(crate) fn is_words(&self) -> bool {
+        matches!(
+            self,
+            Choice::Lexical | Choice::LexicalCode | Choice::LexicalText
+        )
+    }
+
+    /// The static encoder, where it is one.
+    pub(crate) fn open_static(&self) -> Result<Option<StaticEncoder>> {
         match self {
-            Choice::Lexical | Choice::LexicalCode | Choice::LexicalText => 0.5,
-            _ => 1.0,
+            Choice::Static => StaticEncoder::embedded().map(Some),
+            Choice::Table(path) => Ok(Some(StaticEncoder::new(StaticTable::open(path)?))),
+            _ => Ok(None),
         }
     }
 

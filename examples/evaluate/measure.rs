@@ -1,14 +1,14 @@
 //! Encoders and their fused rankings on one collection.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use sparsely::{
     Error, Result,
-    evaluate::{Collection, Judgments, Measure, Run},
+    evaluate::{Collection, Judgments, Measure, Run, Text},
 };
 
 use crate::{arguments::Arguments, encoders::Choice, report::Report, system::System};
@@ -154,8 +154,15 @@ fn systems(arguments: &Arguments) -> Vec<&Choice> {
 fn fuse(judged: &Judged, arguments: &Arguments, parts: &[&Measured]) -> Result<Measured> {
     let fusion = arguments.fusion.fusion(&arguments.fuse)?;
     let runs: Vec<&Run> = parts.iter().map(|part| &part.run).collect();
+    let weights = weights_by_query(judged, arguments)?;
     let begun = Instant::now();
-    let run = Run::fused(&fusion, &runs)?;
+    let run = Run::fused_by(
+        |query| match weights.get(query) {
+            Some(weights) => fusion.clone().weights(weights.iter().copied()),
+            None => Ok(fusion.clone()),
+        },
+        &runs,
+    )?;
     let queries = u32::try_from(run.queries().len()).unwrap_or(u32::MAX);
     let fusing = begun.elapsed() / queries.max(1);
     let times: Vec<Duration> = (0..parts.first().map_or(0, |part| part.times.len()))
@@ -174,6 +181,25 @@ fn fuse(judged: &Judged, arguments: &Arguments, parts: &[&Measured]) -> Result<M
     report.index_seconds = parts.iter().map(|part| part.report.index_seconds).sum();
     report.bytes = parts.iter().map(|part| part.report.bytes).sum();
     Ok(Measured { report, run, times })
+}
+
+/// What each fused ranking counts, for each query where that differs by query.
+fn weights_by_query(judged: &Judged, arguments: &Arguments) -> Result<HashMap<String, Vec<f64>>> {
+    let choices = &arguments.fuse;
+    let Some(encoder) = arguments.fusion.by_query(choices)? else {
+        return Ok(HashMap::new());
+    };
+    let mut weights = HashMap::new();
+    for query in judged.collection.queries()? {
+        let Text { id, text } = query?;
+        let trust = f64::from(encoder.trust(&text));
+        let each = choices.iter().map(|choice| match choice.is_words() {
+            true => 1.0 - trust,
+            false => trust,
+        });
+        weights.insert(id, each.collect());
+    }
+    Ok(weights)
 }
 
 fn report(judged: &Judged, run: &Run, times: &[Duration]) -> Report {

@@ -10,9 +10,9 @@ mod vocabulary;
 
 use std::borrow::Cow;
 
-pub(super) use self::{counter::term_of, vocabulary::Vocabulary};
+pub(super) use self::{counter::term_of, function_words::FunctionWords, vocabulary::Vocabulary};
 
-use self::{counter::Counter, function_words::FunctionWords};
+use self::counter::Counter;
 use super::{Encoder, Fingerprint};
 use crate::{
     error::{Error, Result},

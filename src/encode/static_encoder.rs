@@ -6,10 +6,14 @@
 //! the collection's own document frequencies and those of the training passages, so that a small
 //! index borrows what a large one would know. The weights of documents never depend on the
 //! collection.
+//!
+//! What is learned gives way where it has nothing to say: other words move the weight of a
+//! document's own word in part only, and the fewer of a query's words the table knows, the nearer
+//! its weights are to those of words alone.
 
 use std::{borrow::Cow, cell::RefCell, ops::Range};
 
-use super::lexical::{self, Vocabulary};
+use super::lexical::{self, FunctionWords, Vocabulary};
 use crate::{
     encode::{Encoder, Fingerprint, StaticTable},
     error::Result,
@@ -20,7 +24,7 @@ use crate::{
 };
 
 /// Rises with every change of the weights that a table and a text give.
-const RECIPE_VERSION: u32 = 1;
+const RECIPE_VERSION: u32 = 2;
 
 /// Ids are below this: first the words of the table, then the mark of code, then words that the
 /// table does not know, by a hash.
@@ -45,6 +49,14 @@ const CODE_SATURATION: f32 = 2.5;
 const CODE_LENGTH: f32 = 110.0;
 /// The scale of the logarithm that all weights of code go through.
 pub(crate) const CODE_SCALE: f32 = 1.5;
+/// An own word of code weighs at least this share of what BM25 gives it: the logarithm takes too
+/// much from short passages.
+const OWN_SHARE: f32 = 0.8;
+/// What other words add to an own word's weight counts this much, and what they take from it.
+const OWN_RAISED: f32 = 0.5;
+const OWN_LOWERED: f32 = 0.3;
+/// Function words count in queries as if this share of documents had them.
+const FUNCTION_WORD_SHARE: f32 = 0.2;
 /// BM25 of prose: saturation, share of the length normalization, average length.
 const PROSE_SATURATION: f32 = 1.2;
 const PROSE_LENGTH_SHARE: f32 = 0.75;
@@ -89,6 +101,7 @@ pub struct StaticEncoder {
     expansion: usize,
     /// Of the words that the table does not know.
     vocabulary: Vocabulary,
+    function_words: FunctionWords,
 }
 
 /// A word of a passage and what it gave to a term of the passage's vector.
@@ -98,7 +111,8 @@ pub struct Source {
     pub word: String,
     /// Where it stands for the first time: the byte at which it begins.
     pub offset: usize,
-    /// Its part of the sum under the logarithm; negative where it speaks against the term.
+    /// Its part of the sum under the logarithm; negative where it speaks against the term. Of a
+    /// term that the passage has itself, what other words say counts in part only.
     pub part: f32,
 }
 
@@ -106,7 +120,9 @@ impl StaticEncoder {
     /// An encoder by `table`.
     #[must_use]
     pub fn new(table: StaticTable) -> StaticEncoder {
+        let number = |word: &Word<'_>| TermId::from(term_of(&table, word));
         StaticEncoder {
+            function_words: FunctionWords::numbered(FUNCTION_WORD_SHARE, number),
             table,
             expansion: EXPANSION,
             vocabulary: Vocabulary::with_limit(KNOWN_WORDS),
@@ -134,6 +150,31 @@ impl StaticEncoder {
     #[must_use]
     pub fn table(&self) -> &StaticTable {
         &self.table
+    }
+
+    /// How far what was learned applies to `query`, 0 to 1: the cube of the share of its distinct
+    /// words that the table knows, 0 where it has none. Questions about code in English have 1 or
+    /// little less, in Spanish or Russian 0.1 and less.
+    ///
+    /// The encoder heeds it by itself. In a [`Fusion`](crate::Fusion) with words alone it is the
+    /// weight of this encoder's list, and what is missing to 1 that of the words' list.
+    ///
+    /// ```
+    /// # #[cfg(feature = "static-table")] {
+    /// use sparsely::StaticEncoder;
+    /// let encoder = StaticEncoder::embedded()?;
+    /// assert_eq!(encoder.trust("read a file line by line"), 1.0);
+    /// assert!(encoder.trust("прочитать файл построчно") < 0.1);
+    /// # }
+    /// # Ok::<(), sparsely::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trust(&self, query: &str) -> f32 {
+        let mut terms = Vec::new();
+        words(query, |word| terms.push(term_of(&self.table, &word)));
+        terms.sort_unstable();
+        terms.dedup();
+        self.trust_in(terms.into_iter())
     }
 
     /// Which words of `text` gave it `term`, those that gave the most first. Empty for prose and
@@ -204,10 +245,11 @@ impl StaticEncoder {
         let mut pairs = Vec::with_capacity(own.terms.len() + self.expansion + 1);
         for count in &own.terms {
             let weight = code_weight(count.frequency(), length);
-            let sum = weight * self.table.own_factor(count.term) + room.take(count.term);
-            // A word that others speak against stays, as its document is counted among those
-            // that have it.
-            pairs.push((count.term, squashed(sum).max(OWN_WEIGHT_MIN)));
+            let learned = weight * self.table.own_factor(count.term);
+            pairs.push((
+                count.term,
+                own_weight(weight, learned, room.take(count.term)),
+            ));
         }
         pairs.push((self.mark(), MARK_WEIGHT));
         self.expand(room, &mut pairs);
@@ -255,13 +297,25 @@ impl StaticEncoder {
         let mut terms = Vec::new();
         words(text, |word| terms.push(term_of(&self.table, &word)));
         terms.sort_unstable();
-        let distinct = terms.chunk_by(|a, b| a == b);
-        SparseVector::new(distinct.map(|same| {
+        let distinct = || terms.chunk_by(|a, b| a == b);
+        let trust = self.trust_in(distinct().map(|same| same[0]));
+        SparseVector::new(distinct().map(|same| {
             // The square root was worth 0.3 points on CoSQA's development queries, more where
             // queries are long.
             let repetition = precise(same.len() as u64).sqrt();
-            (same[0], self.table.query_factor(same[0]) * repetition)
+            let weight = self.table.query_factor(same[0]) * repetition;
+            (same[0], weight.powf(trust))
         }))
+    }
+
+    /// [`StaticEncoder::trust`] of a query of these distinct terms.
+    fn trust_in(&self, terms: impl Iterator<Item = u32>) -> f32 {
+        let (mut known, mut all) = (0, 0);
+        for term in terms {
+            known += u64::from(term < self.table.word_count());
+            all += 1;
+        }
+        (precise(known) / precise(all.max(1))).powi(3)
     }
 }
 
@@ -306,8 +360,9 @@ impl Encoder for StaticEncoder {
     }
 
     /// Multiplies each weight with an inverse document frequency in which the training passages
-    /// count as 10,000 documents times the share of code in the collection. A collection without
-    /// counts is taken for a small one of code.
+    /// count as 10,000 documents times the share of code in the collection, and less for queries
+    /// with words that the table does not know. A collection without counts is taken for a small
+    /// one of code. English function words count as if one document in five had them.
     fn weigh_query(&self, query: SparseVector, statistics: &dyn Statistics) -> SparseVector {
         let frequency = |term| precise(statistics.document_frequency(term));
         let code = frequency(TermId::from(self.mark()));
@@ -316,7 +371,11 @@ impl Encoder for StaticEncoder {
         let documents = precise(statistics.document_count());
         let (documents, prior) = match documents {
             documents if counts && documents > 0.0 => {
-                (documents, PRIOR_DOCUMENTS * (code / documents).min(1.0))
+                let trust = self.trust_in(query.terms().iter().map(|term| term.get()));
+                (
+                    documents,
+                    PRIOR_DOCUMENTS * (code / documents).min(1.0) * trust,
+                )
             }
             _ => (0.0, PRIOR_DOCUMENTS),
         };
@@ -324,8 +383,11 @@ impl Encoder for StaticEncoder {
             .iter()
             .zip(frequencies)
             .map(|((term, weight), frequency)| {
-                let share = self.share(term);
-                weight * idf(documents + prior, frequency + prior * share)
+                let mut holders = frequency + prior * self.share(term);
+                if let Some(share) = self.function_words.share(term) {
+                    holders = holders.max(share * (documents + prior));
+                }
+                weight * idf(documents + prior, holders)
             });
         let weights = weights.collect();
         SparseVector::from_sorted(query.terms().to_vec(), weights).unwrap_or(query)
@@ -476,6 +538,17 @@ pub(crate) fn code_weight(frequency: f32, length: f32) -> f32 {
 #[cfg(feature = "train")]
 pub(crate) fn frequency(all: u8, inside: u8) -> f32 {
     f32::from(all) + SIGNATURE_OCCURRENCES * f32::from(inside)
+}
+
+/// The weight of an own word of code: `weight` by BM25, `learned` with its factor, `others` what
+/// other words say of it.
+fn own_weight(weight: f32, learned: f32, others: f32) -> f32 {
+    let alone = squashed(learned);
+    let moved = squashed(learned + others) - alone;
+    let counted = if moved > 0.0 { OWN_RAISED } else { OWN_LOWERED };
+    // A word that others speak against stays, as its document is counted among those that have
+    // it.
+    (alone.max(OWN_SHARE * weight) + counted * moved).max(OWN_WEIGHT_MIN)
 }
 
 fn prose_weight(frequency: f32, length: f32) -> f32 {

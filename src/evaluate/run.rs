@@ -105,6 +105,31 @@ impl Run {
     /// # Errors
     /// As [`Fusion::fuse`].
     pub fn fused(fusion: &Fusion, runs: &[&Run]) -> Result<Run> {
+        Run::fused_by(|_| Ok(fusion.clone()), runs)
+    }
+
+    /// As [`Run::fused`], with a fusion for each query, as `fusion` says by its id.
+    ///
+    /// ```
+    /// use sparsely::{Fusion, Normalization, evaluate::{Ranking, Run}};
+    /// let (mut words, mut learned) = (Run::default(), Run::default());
+    /// for query in ["known", "foreign"] {
+    ///     words.insert(query, Ranking::new([("a".to_owned(), 2.0)])?);
+    ///     learned.insert(query, Ranking::new([("b".to_owned(), 9.0)])?);
+    /// }
+    /// let by_query = |query: &str| {
+    ///     let trust = if query == "known" { 0.9 } else { 0.1 };
+    ///     Fusion::linear(Normalization::Highest).weights([1.0 - trust, trust])
+    /// };
+    /// let fused = Run::fused_by(by_query, &[&words, &learned])?;
+    /// assert_eq!(fused.ranking("known").unwrap().ranked()[0].document, "b");
+    /// assert_eq!(fused.ranking("foreign").unwrap().ranked()[0].document, "a");
+    /// # Ok::<(), sparsely::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Fusion::fuse`], and those of `fusion`.
+    pub fn fused_by(fusion: impl Fn(&str) -> Result<Fusion>, runs: &[&Run]) -> Result<Run> {
         let queries: BTreeSet<&String> = runs.iter().flat_map(|run| run.queries.keys()).collect();
         let mut fused = Run::default();
         for query in queries {
@@ -118,7 +143,7 @@ impl Run {
                         .collect()
                 })
                 .collect();
-            let ranked = fusion.fuse(&lists)?.into_iter().map(|found| {
+            let ranked = fusion(query)?.fuse(&lists)?.into_iter().map(|found| {
                 #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
                 let score = found.score as f32;
                 (found.item.to_owned(), score)

@@ -5,7 +5,10 @@
 //! frequent anyway. A stop list was rejected: "for", "in" and "with" do tell something in code.
 
 use super::counter::term_of;
-use crate::{id::TermId, text};
+use crate::{
+    id::TermId,
+    text::{self, Word},
+};
 
 const WORDS: &str = "a an the this that these those such
     of to in on at by from with as into than between
@@ -16,7 +19,7 @@ const WORDS: &str = "a an the this that these those such
     all any each other some more only also";
 
 #[derive(Debug)]
-pub(super) struct FunctionWords {
+pub(in crate::encode) struct FunctionWords {
     /// Rising.
     terms: Vec<TermId>,
     share: f32,
@@ -24,15 +27,23 @@ pub(super) struct FunctionWords {
 
 impl FunctionWords {
     pub(super) fn with_share(share: f32) -> FunctionWords {
+        FunctionWords::numbered(share, |word| term_of(word.text))
+    }
+
+    /// For an encoder that numbers its words otherwise.
+    pub(in crate::encode) fn numbered(
+        share: f32,
+        number: impl Fn(&Word<'_>) -> TermId,
+    ) -> FunctionWords {
         let mut terms = Vec::new();
         // As texts give them, so that "does" is the word that a query has.
-        text::words(WORDS, |word| terms.push(term_of(word.text)));
+        text::words(WORDS, |word| terms.push(number(&word)));
         terms.sort_unstable();
         FunctionWords { terms, share }
     }
 
     /// The least share of documents that `term` counts as having, if it is such a word.
-    pub(super) fn share(&self, term: TermId) -> Option<f32> {
+    pub(in crate::encode) fn share(&self, term: TermId) -> Option<f32> {
         self.terms
             .binary_search(&term)
             .is_ok()

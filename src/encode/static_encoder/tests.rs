@@ -53,12 +53,68 @@ fn a_word_of_code_stands_for_others() {
     let weight = 3.5 / (1.0 + 2.5 / 110.0);
     let expected = 1.5 * f32::ln_1p(weight);
     assert!((vector.weight(order()).unwrap() - expected).abs() < 1e-5);
-    assert!((vector.weight(TermId::from(1)).unwrap() - expected).abs() < 1e-5);
+    // The own word is heavier: four fifths of its sum.
+    let own = vector.weight(TermId::from(1)).unwrap();
+    assert!((own - 0.8 * weight).abs() < 1e-5);
     assert_eq!(vector.len(), 3, "two words and the mark of code");
     let against = encoder.encode_document("{ sort(); panic(); }").unwrap();
     assert_eq!(against.weight(order()), None);
-    let own = encoder.encode_document("{ order(); panic(); }").unwrap();
-    assert!(own.weight(order()).unwrap() < 1e-5, "an own word stays");
+}
+
+#[test]
+fn others_move_an_own_word_in_part() {
+    let encoder = encoder();
+    let weight = |text: &str| {
+        let vector = encoder.encode_document(text).unwrap();
+        vector.weight(order()).unwrap()
+    };
+    // Two words: each has 3.5 / (1 + 2.5 * 2 / 110).
+    let sum = 3.5 / (1.0 + 5.0 / 110.0);
+    let log = |sum: f32| 1.5 * sum.ln_1p();
+    let alone = 0.8 * sum;
+    assert!((weight("{ order(); other(); }") - alone).abs() < 1e-5);
+    let raised = alone + 0.5 * (log(2.0 * sum) - log(sum));
+    assert!((weight("{ order(); sort(); }") - raised).abs() < 1e-5);
+    let lowered = alone - 0.3 * log(sum);
+    assert!((weight("{ order(); panic(); }") - lowered).abs() < 1e-5);
+    // A word among many, where the logarithm is above four fifths of the sum.
+    let filler: String = (0..200).map(|n| format!("w{n}; ")).collect();
+    let sum = weight(&format!("{{ order(); {filler} }}"));
+    let plain = 3.5 / (1.0 + 2.5 * 601.0 / 110.0);
+    assert!((sum - log(plain)).abs() < 1e-5, "{sum} of {plain}");
+}
+
+#[test]
+fn unknown_words_take_trust_from_a_query() {
+    let encoder = encoder();
+    assert_eq!(encoder.trust("sort order"), 1.0);
+    assert_eq!(encoder.trust("sort sort quux"), 0.125);
+    assert_eq!(encoder.trust(" "), 0.0);
+    // Twice a word of four, half of them known: the square root to the power of an eighth.
+    let query = encoder.encode_query("sort sort panic quux frob").unwrap();
+    let repeated = query.weight(TermId::from(1)).unwrap();
+    assert!((repeated - 2_f32.sqrt().powf(0.125)).abs() < 1e-6);
+    let counts = Counts {
+        documents: 100,
+        frequencies: vec![(3, 100), (1, 2)],
+    };
+    let weighed = encoder.weigh_query(query, &counts);
+    let idf = |n: f32, df: f32| (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
+    let expected = repeated * idf(100.0 + 1250.0, 2.0 + 1250.0 * 0.125);
+    let found = weighed.weight(TermId::from(1)).unwrap();
+    assert!((found - expected).abs() < 1e-3, "{found}, {expected}");
+}
+
+#[test]
+fn function_words_are_never_rare() {
+    let encoder = encoder();
+    let counts = Counts {
+        documents: 100,
+        frequencies: vec![(1, 20)],
+    };
+    let query = encoder.encode_query_for("which sort", &counts).unwrap();
+    let weights = query.weights();
+    assert_eq!(weights[0], weights[1]);
 }
 
 #[test]
