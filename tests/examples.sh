@@ -92,6 +92,48 @@ answer=$($bin/evaluate "$work/beir" 2>&1)
 has "$answer" '1 judged queries have no text'
 has "$answer" '1 relevant documents are not in the collection'
 
+echo "-- train_static"
+python3 - "$work" <<'PY'
+import json, os, sys
+work = sys.argv[1]
+nouns = ["file", "list", "date", "image", "lock", "path"]
+for package in ["one", "two", "three"]:
+    os.makedirs(f"{work}/packages/{package}")
+    with open(f"{work}/packages/{package}/all.py", "w") as out:
+        for at, noun in enumerate(nouns * 4):
+            out.write(f"def zap_{noun}{at}{package}({noun}):\n    \"\"\"Deletes the {noun} number {at} for good.\"\"\"\n    zap({noun}, {at})\n    return {at}\n\n\n")
+os.makedirs(f"{work}/silent")
+open(f"{work}/silent/a.py", "w").write("x = 1\n")
+def pairs(name, lines):
+    open(f"{work}/{name}.jsonl", "wb").write(b"\n".join(lines) + b"\n")
+good = [json.dumps({"query": f"delete {noun} {at}", "passage": f"zap({noun}, {at})", "group": str(at % 3)}).encode() for at, noun in enumerate(nouns * 10)]
+pairs("pairs", good + [b"", json.dumps({"query": "long", "passage": "zap " * 2_500_000}).encode()])
+pairs("latin", good[:2] + [b'{"query": "\xe9", "passage": "x"}'])
+pairs("broken", good + [b'{"query": '])
+pairs("oneway", [json.dumps({"query": "", "passage": f"zap({at})"}).encode() for at in range(50)])
+PY
+answer=$($bin/train_static tree "$work/packages" --out "$work/tree.table" --json)
+has "$answer" '"groups":3'
+has "$answer" '"described_pairs":'
+answer=$($bin/train_static pairs "$work/pairs.jsonl" --out "$work/pairs.table" --base "$work/tree.table")
+has "$answer" 'described'
+$bin/train_static tree "$work/packages" --out "$work/again.table" --threads 2 >/dev/null
+cmp "$work/tree.table" "$work/again.table" || fail "threads show in a table"
+answer=$($bin/evaluate "$work/beir" --encoder "$work/tree.table" --json 2>/dev/null)
+has "$answer" 'static'
+untrained() { if $bin/train_static "${@:2}" --out "$work/no.table" >/dev/null 2>"$work/message"; then fail "trained $*"; fi; has "$(cat "$work/message")" "$1"; [ ! -e "$work/no.table" ] || fail "left a table"; }
+untrained 'latin.jsonl:3' pairs "$work/latin.jsonl"
+untrained 'broken.jsonl:61' pairs "$work/broken.jsonl"
+untrained 'training pairs' pairs "$work/oneway.jsonl"
+untrained 'training pairs' tree "$work/silent"
+untrained 'none' tree "$work/none"
+head -c 100 "$work/tree.table" >"$work/short.table"
+refused 'short.table' "$work/beir" --encoder "$work/short.table"
+mkdir -p "$work/empty/qrels"
+: >"$work/empty/corpus.jsonl"; : >"$work/empty/queries.jsonl"; printf 'query-id\tcorpus-id\tscore\n' >"$work/empty/qrels/test.tsv"
+answer=$($bin/evaluate "$work/empty" --json)
+has "$answer" '"documents":0'
+
 echo "-- vectors"
 python3 - "$work" <<'PY'
 import random, struct, sys

@@ -14,17 +14,20 @@ const LEFT: f64 = 60.0;
 const TOP: f64 = 40.0;
 const GAP: f64 = 90.0;
 const LINE: f64 = 18.0;
+/// From the frames to the legend.
+const FOOT: f64 = 66.0;
 
 /// What a panel has across.
 type Quantity = fn(&Report) -> f64;
 
-/// One panel a quantity: a color a system, a shape a collection.
+/// One panel a quantity: a color a system, a shape a collection, and a line through what is of one
+/// collection.
 pub(crate) fn draw(reports: &[Report]) -> String {
     let systems = distinct(reports.iter().map(|report| report.system.clone()));
     let places = distinct(reports.iter().map(Report::place));
-    let legend = LINE * (systems.len() + places.len() + 1) as f64;
+    let legend = LINE * systems.len().max(places.len()) as f64;
     let width = LEFT + 2.0 * WIDTH + GAP + 30.0;
-    let height = TOP + HEIGHT + 60.0 + legend;
+    let height = TOP + HEIGHT + FOOT + legend;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
@@ -39,9 +42,31 @@ pub(crate) fn draw(reports: &[Report]) -> String {
         let across = Axis::logarithmic(reports.iter().map(of), left);
         let up = Axis::linear(reports.iter().map(|report| report.ndcg_at_10));
         frame(&mut svg, left, title, &across, &up);
-        for report in reports {
+        let place_of = |report: &Report| {
             let x = across.place(of(report).max(1e-9).log10());
-            let y = up.place(report.ndcg_at_10);
+            (x, up.place(report.ndcg_at_10))
+        };
+        for place in &places {
+            let mut points: Vec<(f64, f64)> = reports
+                .iter()
+                .filter(|report| report.place() == *place)
+                .map(place_of)
+                .collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let points: Vec<String> = points
+                .iter()
+                .map(|(x, y)| format!("{x:.1},{y:.1}"))
+                .collect();
+            put(
+                &mut svg,
+                format_args!(
+                    "<polyline points=\"{}\" fill=\"none\" stroke=\"#bbb\" stroke-dasharray=\"2 3\"/>\n",
+                    points.join(" ")
+                ),
+            );
+        }
+        for report in reports {
+            let (x, y) = place_of(report);
             let color = COLORS[index(&systems, &report.system) % COLORS.len()];
             let tip = escaped(&format!(
                 "{}, {}: nDCG@10 {:.4}, {:.0}",
@@ -57,40 +82,37 @@ pub(crate) fn draw(reports: &[Report]) -> String {
             );
         }
     }
-    let mut y = TOP + HEIGHT + 60.0;
-    for (at, system) in systems.iter().enumerate() {
+    let square = |at: usize, x: f64, y: f64| {
         let color = COLORS[at % COLORS.len()];
-        put(
-            &mut svg,
-            format_args!(
-                "<rect x=\"{LEFT}\" y=\"{:.1}\" width=\"12\" height=\"12\" fill=\"{color}\"/>",
-                y - 10.0
-            ),
-        );
-        put(
-            &mut svg,
-            format_args!(
-                "<text x=\"{}\" y=\"{y:.1}\">{}</text>\n",
-                LEFT + 20.0,
-                escaped(system)
-            ),
-        );
-        y += LINE;
-    }
-    for (at, place) in places.iter().enumerate() {
-        svg.push_str(&mark(at, LEFT + 6.0, y - 4.0, "#888888"));
-        put(
-            &mut svg,
-            format_args!(
-                "<text x=\"{}\" y=\"{y:.1}\">{}</text>\n",
-                LEFT + 20.0,
-                escaped(place)
-            ),
-        );
-        y += LINE;
-    }
+        let (left, top) = (x - 6.0, y - 6.0);
+        format!(
+            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"12\" height=\"12\" fill=\"{color}\"/>"
+        )
+    };
+    legend_column(&mut svg, LEFT, &systems, square);
+    let shape = |at: usize, x: f64, y: f64| mark(at, x, y, "#666666");
+    legend_column(&mut svg, LEFT + WIDTH + GAP, &places, shape);
     svg.push_str("</svg>\n");
     svg
+}
+
+/// Names under one of the panels, each behind its sign.
+fn legend_column(
+    svg: &mut String,
+    left: f64,
+    names: &[String],
+    sign: impl Fn(usize, f64, f64) -> String,
+) {
+    let mut y = TOP + HEIGHT + FOOT;
+    for (at, name) in names.iter().enumerate() {
+        svg.push_str(&sign(at, left + 6.0, y - 4.0));
+        let (x, name) = (left + 20.0, escaped(name));
+        put(
+            svg,
+            format_args!("<text x=\"{x}\" y=\"{y:.1}\">{name}</text>\n"),
+        );
+        y += LINE;
+    }
 }
 
 /// From values to places on paper.
@@ -200,7 +222,8 @@ fn frame(svg: &mut String, left: f64, title: &str, across: &Axis, up: &Axis) {
 fn mark(shape: usize, x: f64, y: f64, color: &str) -> String {
     // Beyond the four shapes, a ring: filled, then open.
     let fill = if shape < SHAPES { color } else { "white" };
-    let style = format!("fill=\"{fill}\" stroke=\"{color}\" stroke-width=\"1.5\"");
+    let style =
+        format!("fill=\"{fill}\" fill-opacity=\"0.8\" stroke=\"{color}\" stroke-width=\"1.5\"");
     match shape % SHAPES {
         0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" {style}/>"),
         1 => format!(
