@@ -183,12 +183,13 @@ impl FusionArguments {
         }
     }
 
-    /// Of words and the static encoder, in either order and without weights from the user: what
-    /// says for each query how much the words' ranking counts. The static encoder's own vectors
+    /// Of words and the static encoder, in either order, linear and without weights from the user:
+    /// what says for each query how much the words' ranking counts. The static encoder's own vectors
     /// have the words already, so they count only as far as the table knows nothing of a query.
     pub(crate) fn by_query(&self, choices: &[Choice]) -> Result<Option<StaticEncoder>> {
+        let is_open = matches!(self.method, Method::Linear) && self.weights.is_empty();
         match choices {
-            [words, learned] | [learned, words] if words.is_words() && self.weights.is_empty() => {
+            [words, learned] | [learned, words] if is_open && words.is_words() => {
                 learned.open_static()
             }
             _ => Ok(None),

@@ -171,9 +171,10 @@ fn fuse(judged: &Judged, arguments: &Arguments, parts: &[&Measured]) -> Result<M
     let mut report = report(judged, &run, &times);
     let names = parts.iter().map(|part| part.report.system.as_str());
     report.system = format!(
-        "{} of {}",
+        "{} of {}{}",
         arguments.fusion.name(),
-        names.collect::<Vec<_>>().join(" and ")
+        names.collect::<Vec<_>>().join(" and "),
+        if weights.is_empty() { "" } else { ", by query" },
     );
     let fingerprints = parts.iter().map(|part| part.report.encoder.as_str());
     report.encoder = fingerprints.collect::<Vec<_>>().join(" ");
