@@ -104,6 +104,13 @@ fn position(keys: u64, key: u32, count: usize) -> Option<usize> {
 }
 
 impl Found {
+    /// The impact of a lane that has the term.
+    #[inline]
+    pub(crate) fn of(self, lane: usize) -> u8 {
+        let before = self.mask & ((1_u8 << (lane % LANES)) - 1);
+        self.impacts.to_le_bytes()[before.count_ones() as usize]
+    }
+
     /// The largest impact.
     pub(crate) fn largest(self) -> u8 {
         let impacts = self.impacts.to_le_bytes().into_iter();

@@ -351,43 +351,6 @@ impl<'a> Collection<'a> {
         Ok(())
     }
 
-    /// Candidates by the full query and the fullest vector there is.
-    fn rescored(&self, query: &Query, candidates: &[Place<u32>]) -> Result<Vec<Place<f32>>> {
-        let mut impacts = ImpactVector::default();
-        let mut ranked = Vec::with_capacity(candidates.len());
-        for place in candidates {
-            let segment = self.segments[place.segment].segment();
-            let score = match segment.full_dot(place.doc, &query.vector)? {
-                Some(score) => score,
-                None => {
-                    let vector = self.rescoring_vector(segment, place.doc, &mut impacts)?;
-                    query.vector.dot(&vector)
-                }
-            };
-            if query.least_score.is_none_or(|least| score >= least) {
-                ranked.push(Place {
-                    segment: place.segment,
-                    doc: place.doc,
-                    score,
-                });
-            }
-        }
-        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
-        // Keys are read for ties only: there are seldom any, and reading a hundred keys takes as
-        // long as the first step.
-        for tied in ranked.chunk_by_mut(|a, b| a.score.total_cmp(&b.score).is_eq()) {
-            if tied.len() > 1 {
-                let keyed = tied.iter().map(|place| Ok((self.key(place)?, *place)));
-                let mut keyed = keyed.collect::<Result<Vec<_>>>()?;
-                keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
-                for (place, (_, sorted)) in tied.iter_mut().zip(keyed) {
-                    *place = sorted;
-                }
-            }
-        }
-        Ok(ranked)
-    }
-
     /// The fullest vector of a document that there is.
     fn rescoring_vector(
         &self,

@@ -26,6 +26,7 @@ mod measured;
 pub(crate) mod postings;
 mod pruned;
 mod query;
+mod rescore;
 pub(crate) mod scratch;
 pub(crate) mod top_k;
 

@@ -8,7 +8,11 @@ use crate::{
     error::Result,
     format::{FileView, FileWriter, SectionId},
     id::DocId,
+    simd::prefetch,
 };
+
+/// Bytes of a document that are fetched ahead at most: the length of a damaged one may be anything.
+const PREFETCHED_MAX: u64 = 4096;
 
 /// Reads what [`ListsWriter`] wrote.
 #[derive(Clone, Debug)]
@@ -42,6 +46,27 @@ impl Lists {
         let start = self.starts.u64(0, doc.0)?;
         let end = self.starts.u64(8, doc.0)?;
         self.bytes.slice(start, end)
+    }
+
+    /// Asks for where the bytes of a document begin and end.
+    pub(super) fn prefetch_place(&self, doc: DocId) {
+        prefetch(self.starts.bytes(), doc.index() * 8);
+    }
+
+    /// Asks for the bytes of a document.
+    pub(super) fn prefetch(&self, doc: DocId) {
+        let (starts, _) = self.starts.bytes().as_chunks::<8>();
+        let place = |at: usize| starts.get(at).map(|start| u64::from_le_bytes(*start));
+        let Some((start, end)) = place(doc.index()).zip(place(doc.index() + 1)) else {
+            return;
+        };
+        let Ok(start) = usize::try_from(start) else {
+            return;
+        };
+        let len = end.saturating_sub(start as u64).min(PREFETCHED_MAX);
+        for line in 0..=len / 64 {
+            prefetch(self.bytes.bytes(), start.saturating_add(line as usize * 64));
+        }
     }
 
     /// The documents' bytes follow one another and fill the section.

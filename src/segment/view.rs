@@ -243,6 +243,26 @@ impl Segment {
         }
     }
 
+    /// Whether some documents may have a fuller vector.
+    pub(crate) fn has_full_vectors(&self) -> bool {
+        self.full_vectors.is_some()
+    }
+
+    /// Asks for the bytes that [`Segment::full_dot`] needs, once the place where they begin was
+    /// asked for.
+    pub(crate) fn prefetch_full(&self, doc: DocId) {
+        if let Some(lists) = &self.full_vectors {
+            lists.prefetch(doc);
+        }
+    }
+
+    /// Asks for where the fuller vector of a document begins.
+    pub(crate) fn prefetch_full_place(&self, doc: DocId) {
+        if let Some(lists) = &self.full_vectors {
+            lists.prefetch_place(doc);
+        }
+    }
+
     /// The most by which one of the encoder's own weights is above what its impact stands for.
     ///
     /// # Errors

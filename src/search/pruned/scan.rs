@@ -44,7 +44,7 @@ pub(super) fn visit(
         let mut ahead = line.iter().map(|&candidate| halves(candidate).1).skip(1);
         for (bound, block) in line.iter().map(|&candidate| halves(candidate)) {
             if let Some(ahead) = ahead.next() {
-                scorer.fetch_whole(ahead);
+                view.prefetch_block(ahead);
             }
             if bound < scorer.cut(top.threshold()) {
                 continue;

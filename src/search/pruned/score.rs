@@ -22,9 +22,6 @@ const AHEAD_TERMS: usize = 12;
 const AHEAD_FIRST: usize = 8;
 /// How many blocks ahead records are fetched, by directories that have arrived.
 const AHEAD_SECOND: usize = 4;
-/// Bytes of a block that are fetched ahead at most; one of eight usual documents has 2,000.
-const WHOLE_MAX: usize = 8192;
-
 pub(super) struct Scorer<'a> {
     view: &'a BlocksView<'a>,
     query: &'a SegmentQuery<'a>,
@@ -189,12 +186,12 @@ impl<'a> Scorer<'a> {
     /// Scores blocks without their bounds: looking those up costs more where blocks are few.
     pub(super) fn score_whole(&self, blocks: impl Iterator<Item = u32> + Clone, top: &mut TopK) {
         for block in blocks.clone().take(AHEAD_FIRST) {
-            self.fetch_whole(block);
+            self.view.prefetch_block(block);
         }
         let mut ahead = blocks.clone().skip(AHEAD_FIRST);
         for block in blocks {
             if let Some(ahead) = ahead.next() {
-                self.fetch_whole(ahead);
+                self.view.prefetch_block(ahead);
             }
             let Some(found) = self.view.block(block) else {
                 continue;
@@ -204,16 +201,6 @@ impl<'a> Scorer<'a> {
                 sum.add(term, found.find(term.number));
             }
             self.offer(block, sum, top);
-        }
-    }
-
-    /// Asks for all lines of a block.
-    pub(super) fn fetch_whole(&self, block: u32) {
-        let (bytes, place) = self.view.block_place(block);
-        let (_, end) = self.view.block_place(block.saturating_add(1));
-        // The length is bounded for damaged starts' sake only.
-        for at in (place..end.min(place + WHOLE_MAX)).step_by(64) {
-            prefetch(bytes, at);
         }
     }
 

@@ -36,6 +36,9 @@ pub(super) const STARTS: SectionId = SectionId::required(34, "block starts");
 /// All blocks and [`PADDING`].
 pub(super) const BLOCKS: SectionId = SectionId::required(35, "blocks");
 
+/// Bytes of a block that are fetched ahead at most; one of eight usual documents has 2,000.
+const PREFETCHED_MAX: usize = 8192;
+
 /// Documents of a block.
 pub(crate) const BLOCK_LEN: u32 = 8;
 const _: () = assert!(BLOCK_LEN as usize == LANES);
@@ -144,24 +147,37 @@ impl Blocks {
         self.view
             .check(BLOCKS.name, view.place_of_block(doc.0 / BLOCK_LEN))?;
         let lane = doc.0 % BLOCK_LEN;
-        let mut postings = Vec::new();
-        let whole = view.visit(doc.0 / BLOCK_LEN, |number, mask, impacts| {
+        // First what the block holds, then what its numbers stand for: in a loop of its own each
+        // miss of the caches does not wait for the one before.
+        let mut postings: Vec<u64> = Vec::with_capacity(256);
+        let mut whole = view.visit(doc.0 / BLOCK_LEN, |number, mask, impacts| {
             if mask >> lane & 1 == 1 {
                 let before = mask & ((1 << lane) - 1);
                 let impact = impacts.get(before.count_ones() as usize);
-                let term = view.number(number).map(|number| number.term);
-                postings.extend(term.zip(impact.copied()));
+                let impact = impact.copied().unwrap_or(0);
+                postings.push(u64::from(number) << 8 | u64::from(impact));
             }
         });
+        for posting in &mut postings {
+            let number = usize::try_from(*posting >> 8).unwrap_or(usize::MAX);
+            let impact = *posting & 0xFF;
+            let term = view.numbers.get(number).and_then(|record| record.first_chunk());
+            whole &= term.is_some() && impact != 0;
+            let term = u32::from_le_bytes(*term.unwrap_or(&[0; 4]));
+            *posting = u64::from(term) << 8 | impact;
+        }
         postings.sort_unstable();
-        let rises = postings.is_sorted_by(|a, b| a.0 < b.0);
-        if !whole || !rises || postings.iter().any(|&(_, impact)| impact == 0) {
+        whole &= postings.is_sorted_by(|a, b| a >> 8 < b >> 8);
+        if !whole {
             let start = view.block_range(doc.0 / BLOCK_LEN).start;
             let origin = self.view.origin(BLOCKS);
             return Err(origin.corrupt(start, "a block of terms with impacts", "something else"));
         }
-        for (term, impact) in postings {
-            into.push(term, impact);
+        into.terms.reserve(postings.len());
+        into.impacts.reserve(postings.len());
+        for posting in postings {
+            let term = u32::try_from(posting >> 8).unwrap_or(u32::MAX);
+            into.push(TermId::from(term), posting.to_le_bytes()[0]);
         }
         Ok(())
     }
@@ -519,6 +535,17 @@ impl<'a> BlocksView<'a> {
     #[inline]
     pub(crate) fn block_place(&self, block: u32) -> (&'a [u8], usize) {
         (self.blocks, self.block_start(block as usize))
+    }
+
+    /// Asks for all lines of a block.
+    #[inline]
+    pub(crate) fn prefetch_block(&self, block: u32) {
+        let range = self.block_range(block);
+        // The length is bounded for damaged starts' sake only.
+        let end = range.end.min(range.start.saturating_add(PREFETCHED_MAX));
+        for at in (range.start..end).step_by(64) {
+            prefetch(self.blocks, at);
+        }
     }
 
     pub(super) fn block_range(&self, block: u32) -> Range<usize> {
