@@ -8,7 +8,7 @@
 //! Whatever the bytes hold, nothing here panics, reads outside the block's own bytes (and the
 //! padding behind them) or runs longer than a block is long.
 
-use crate::simd::{LANES, prefetch};
+use crate::simd::{LANES, largest_byte, prefetch};
 
 /// Bytes behind the last block of a section, so that impacts can be loaded eight at a time.
 pub(crate) const PADDING: usize = 8;
@@ -90,16 +90,21 @@ pub(crate) struct Found {
 /// Terms of a record whose keys, and masks, are looked at together.
 const FEW: usize = 8;
 
-/// Which of the `count` low bytes of `keys` is `key`, the lowest if several; without a branch on
-/// any byte, because a loop over so few mispredicts its end more often than not.
-#[inline]
-fn position(keys: u64, key: u32, count: usize) -> Option<usize> {
+/// Which of the bytes of `keys` is the first that is `key`, 8 if none; without a branch on any byte,
+/// because a loop over so few mispredicts its end more often than not.
+#[inline(always)]
+fn first_equal(keys: u64, key: u8) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let key = u8::try_from(key).ok()?;
     let different = keys ^ (ONES * u64::from(key));
     // The top bit of every zero byte, and of some bytes above one: the lowest is right.
     let zeros = different.wrapping_sub(ONES) & !different & (ONES << 7);
-    let at = zeros.trailing_zeros() as usize / 8;
+    zeros.trailing_zeros() as usize / 8
+}
+
+/// Which of the `count` low bytes of `keys` is `key`, the lowest if several.
+#[inline]
+fn position(keys: u64, key: u32, count: usize) -> Option<usize> {
+    let at = first_equal(keys, u8::try_from(key).ok()?);
     (at < count).then_some(at)
 }
 
@@ -111,11 +116,13 @@ impl Found {
         self.impacts.to_le_bytes()[before.count_ones() as usize]
     }
 
-    /// The largest impact.
+    /// The largest impact; 0 without any.
+    #[inline(always)]
     pub(crate) fn largest(self) -> u8 {
-        let impacts = self.impacts.to_le_bytes().into_iter();
-        let own = impacts.take(self.mask.count_ones() as usize);
-        own.fold(0, u8::max)
+        // Without a loop of unknown length, whose end would be mispredicted.
+        let others = 64 - 8 * self.mask.count_ones();
+        let own = self.impacts & u64::MAX.checked_shr(others).unwrap_or(0);
+        largest_byte(own)
     }
 }
 
@@ -144,11 +151,56 @@ impl<'a> Block<'a> {
         self.reserved == 0
     }
 
-    /// Asks for the line of the directory that [`Block::find`] of this term needs.
+    /// Asks for the record that [`Block::probe`] of this term needs.
     #[inline]
     pub(crate) fn prefetch_record(&self, number: u32) {
         let (place, _) = self.entry(self.bucket(number));
         prefetch(self.records, place);
+    }
+
+    /// The postings of the term `number`, with an empty mask where the block lacks it: what
+    /// [`Block::find`] says, and in blocks of usual documents without a branch on the answer, which
+    /// would be mispredicted for every third term.
+    #[inline(always)]
+    pub(crate) fn probe(&self, number: u32) -> Found {
+        match self.probe_few(number) {
+            Some(found) => found,
+            None => self.probe_any(number),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn probe_any(&self, number: u32) -> Found {
+        let none = Found {
+            mask: 0,
+            impacts: 0,
+        };
+        self.find(number).unwrap_or(none)
+    }
+
+    /// None where keys are not bytes, are many, or lie at the very end.
+    #[inline(always)]
+    fn probe_few(&self, number: u32) -> Option<Found> {
+        let (place, count) = self.entry(self.bucket(number));
+        let key = u8::try_from(number >> self.log_buckets).ok()?;
+        if self.key_len != 1 || count > FEW {
+            return None;
+        }
+        let eight = |at: usize| {
+            let bytes = self.records.get(at..)?.first_chunk()?;
+            Some(u64::from_le_bytes(*bytes))
+        };
+        let at = first_equal(eight(place)?, key);
+        let masks = eight(place + count)?;
+        // No term is at 8, whose shift would be too large.
+        let shift = 8 * (at % FEW);
+        let before = (masks & ((1 << shift) - 1)).count_ones() as usize;
+        let mask = (masks >> shift).to_le_bytes()[0];
+        Some(Found {
+            mask: if at < count { mask } else { 0 },
+            impacts: eight(place + 2 * count + before)?,
+        })
     }
 
     /// The postings of the term `number`.
@@ -217,7 +269,13 @@ impl<'a> Block<'a> {
             };
             let mut last = None;
             for (key, &mask) in keys.chunks_exact(key_len).zip(masks) {
-                let key = key.iter().rev().fold(0, |key, &b| key << 8 | u64::from(b));
+                // Not a loop: most keys are a byte.
+                let key = match *key {
+                    [a] => u64::from(a),
+                    [a, b] => u64::from(u16::from_le_bytes([a, b])),
+                    [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+                    _ => return false,
+                };
                 let number = key << self.log_buckets | u64::from(bucket);
                 let Some((impacts, next)) = after.split_at_checked(mask.count_ones() as usize)
                 else {
@@ -238,13 +296,14 @@ impl<'a> Block<'a> {
         rest.is_empty()
     }
 
+    #[inline(always)]
     fn bucket(&self, number: u32) -> usize {
         let mask = (1_u32 << self.log_buckets) - 1;
         (number & mask) as usize
     }
 
     /// Place and number of terms of a bucket's record.
-    #[inline]
+    #[inline(always)]
     fn entry(&self, bucket: usize) -> (usize, usize) {
         let entry = match self.entries {
             Entries::Narrow => {
@@ -460,7 +519,15 @@ mod tests {
         assert_eq!(visited, *postings);
         for number in 0..term_count.min(3000) {
             let present = (0..LANES).any(|lane| postings.contains_key(&(number, lane)));
-            assert_eq!(block.find(number).is_some(), present, "{number}");
+            let (found, probed) = (block.find(number), block.probe(number));
+            assert_eq!(found.is_some(), present, "{number}");
+            assert_eq!(probed.mask != 0, present, "{number}");
+            if let Some(found) = found {
+                assert_eq!(found, probed, "{number}");
+                let own = found.impacts.to_le_bytes();
+                let own = own[..found.mask.count_ones() as usize].iter();
+                assert_eq!(Some(&found.largest()), own.max());
+            }
         }
     }
 
@@ -507,14 +574,14 @@ mod tests {
                     continue;
                 };
                 for number in 0..700 {
-                    let _ = block.find(number);
+                    let _ = (block.find(number), block.probe(number));
                 }
                 block.visit(bad.len(), |_, _, _| ());
             }
         }
         for len in 0..good.len() {
             if let Some(block) = Block::new(&good[..len]) {
-                (0..700).for_each(|number| _ = block.find(number));
+                (0..700).for_each(|number| _ = (block.find(number), block.probe(number)));
                 assert!(!block.visit(len, |_, _, _| ()));
             }
         }

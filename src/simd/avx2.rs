@@ -5,13 +5,18 @@ use core::arch::x86_64::*;
 
 use super::{LANES, LINE_CELLS, Line, Masked, Sums, expand::POSITIONS, plain::Plain};
 
-/// Proof that this CPU has AVX2.
+/// Proof that this CPU has AVX2, and the instructions on bits that came with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     pub(super) fn detect() -> Option<Avx2> {
-        std::is_x86_feature_detected!("avx2").then_some(Avx2(()))
+        // Every CPU with AVX2 has the others too, but nobody promises it.
+        let all = std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("bmi1")
+            && std::is_x86_feature_detected!("bmi2")
+            && std::is_x86_feature_detected!("popcnt");
+        all.then_some(Avx2(()))
     }
 
     pub(super) fn add_rows(self, rows: [&[Line]; 4], weights: [u16; 4], sums: &mut [Sums]) {
@@ -24,25 +29,34 @@ impl Avx2 {
         unsafe { at_least(sums, least) }
     }
 
-    pub(super) fn present(self, line: &Line) -> [u64; 2] {
-        // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has AVX2.
-        unsafe { present(line) }
-    }
-
     pub(super) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has AVX2.
         unsafe { add_masked(terms, lanes) }
     }
 
     pub(super) fn run<P: Plain>(self, plain: P) -> P::Output {
-        // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has AVX2.
+        // SAFETY: `detect` is the only constructor of `Avx2`, so the CPU has all four.
         unsafe { run(plain) }
     }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 fn run<P: Plain>(plain: P) -> P::Output {
     plain.run()
+}
+
+/// The largest byte of a word.
+#[inline(always)]
+pub(super) fn largest_byte(word: u64) -> u8 {
+    // SAFETY: every x86-64 CPU has SSE2, and values in registers are all that is touched.
+    let most = unsafe {
+        let bytes = _mm_cvtsi64_si128(word.cast_signed());
+        let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<32>(bytes));
+        let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<16>(bytes));
+        let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<8>(bytes));
+        _mm_cvtsi128_si32(bytes)
+    };
+    most.to_le_bytes()[0]
 }
 
 /// Asks for the cache line of `byte`.
@@ -112,22 +126,6 @@ fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
         *found = u64::from(_mm256_movemask_epi8(packed).cast_unsigned());
     }
     [found[0] | found[1] << 32, found[2] | found[3] << 32]
-}
-
-#[target_feature(enable = "avx2")]
-fn present(line: &Line) -> [u64; 2] {
-    let quarters = [0x000F_i16, 0x00F0, 0x0F00, 0xF000_u16.cast_signed()];
-    let [a, b, c, d] = quarters.map(|quarter| {
-        let quarter = _mm256_set1_epi16(quarter);
-        let [low, high] = [0, 1].map(|half| {
-            let cells = _mm256_and_si256(load(&line.as_chunks::<32>().0[half]), quarter);
-            _mm256_cmpeq_epi16(cells, _mm256_setzero_si256())
-        });
-        // As in `at_least`; here the bits say which cells are absent.
-        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high));
-        u64::from(!_mm256_movemask_epi8(packed).cast_unsigned())
-    });
-    [a | b << 32, c | d << 32]
 }
 
 #[target_feature(enable = "avx2")]

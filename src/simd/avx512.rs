@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 
 use super::{LANES, Line, Masked, Sums, avx2::prefetch_later, plain::Plain};
 
-/// Proof that this CPU has AVX-512 F, BW, VL and VBMI2.
+/// Proof that this CPU has AVX-512 F, BW, VL and VBMI2, and the instructions on bits of AVX2's time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 
@@ -14,37 +14,35 @@ impl Avx512 {
         let all = std::is_x86_feature_detected!("avx512f")
             && std::is_x86_feature_detected!("avx512bw")
             && std::is_x86_feature_detected!("avx512vl")
-            && std::is_x86_feature_detected!("avx512vbmi2");
+            && std::is_x86_feature_detected!("avx512vbmi2")
+            && std::is_x86_feature_detected!("bmi1")
+            && std::is_x86_feature_detected!("bmi2")
+            && std::is_x86_feature_detected!("popcnt");
         all.then_some(Avx512(()))
     }
 
     pub(super) fn add_rows(self, rows: [&[Line]; 4], weights: [u16; 4], sums: &mut [Sums]) {
-        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
+        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has them all.
         unsafe { add_rows(rows, weights, sums) }
     }
 
     pub(super) fn at_least(self, sums: &Sums, least: u16) -> [u64; 2] {
-        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
+        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has them all.
         unsafe { at_least(sums, least) }
     }
 
-    pub(super) fn present(self, line: &Line) -> [u64; 2] {
-        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
-        unsafe { present(line) }
-    }
-
     pub(super) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
-        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
+        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has them all.
         unsafe { add_masked(terms, lanes) }
     }
 
     pub(super) fn run<P: Plain>(self, plain: P) -> P::Output {
-        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has all four.
+        // SAFETY: `detect` is the only constructor of `Avx512`, so the CPU has them all.
         unsafe { run(plain) }
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,bmi1,bmi2,popcnt")]
 fn run<P: Plain>(plain: P) -> P::Output {
     plain.run()
 }
@@ -87,15 +85,6 @@ fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
         *found = u64::from(_mm512_cmpge_epu16_mask(load_sums(sums), least));
     }
     [found[0] | found[1] << 32, found[2] | found[3] << 32]
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
-fn present(line: &Line) -> [u64; 2] {
-    let cells = load(line);
-    let quarters = [0x000F_i16, 0x00F0, 0x0F00, 0xF000_u16.cast_signed()];
-    let [a, b, c, d] = quarters
-        .map(|quarter| u64::from(_mm512_test_epi16_mask(cells, _mm512_set1_epi16(quarter))));
-    [a | b << 32, c | d << 32]
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]

@@ -9,6 +9,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod expand;
+mod lines;
 #[cfg(any(feature = "sae", feature = "native"))]
 pub(crate) mod matrix;
 #[cfg(target_arch = "aarch64")]
@@ -19,6 +20,11 @@ pub(crate) mod products;
 mod scalar;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::{
+    lines::{Keep, Maxima},
+    plain::Plain,
+};
 
 /// Documents of a block: one lane each.
 pub(crate) const LANES: usize = 8;
@@ -151,19 +157,6 @@ impl Level {
         }
     }
 
-    /// The cells of a line that are not 0: bit `c % 64` of word `c / 64`.
-    pub(crate) fn present(self, line: &Line) -> [u64; 2] {
-        match self {
-            Level::Scalar => scalar::present(line),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2(avx2) => avx2.present(line),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512(avx512) => avx512.present(line),
-            #[cfg(target_arch = "aarch64")]
-            Level::Neon(neon) => neon.present(line),
-        }
-    }
-
     /// Adds `weight * impact` of four terms to the lanes that have them; returns the largest lane.
     pub(crate) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         match self {
@@ -204,4 +197,14 @@ pub(crate) fn prefetch(bytes: &[u8], at: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (bytes, at);
+}
+
+/// The largest byte of a word. On x86-64 by the vectors that all of them have: the compiler makes
+/// seven comparisons of it, one after another.
+#[inline(always)]
+pub(crate) fn largest_byte(word: u64) -> u8 {
+    #[cfg(target_arch = "x86_64")]
+    return avx2::largest_byte(word);
+    #[cfg(not(target_arch = "x86_64"))]
+    return scalar::largest_byte(word);
 }

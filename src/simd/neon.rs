@@ -24,11 +24,6 @@ impl Neon {
         unsafe { at_least(sums, least) }
     }
 
-    pub(super) fn present(self, line: &Line) -> [u64; 2] {
-        // SAFETY: `detect` is the only constructor of `Neon`, so the CPU has NEON.
-        unsafe { present(line) }
-    }
-
     pub(super) fn add_masked(self, terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         // SAFETY: `detect` is the only constructor of `Neon`, so the CPU has NEON.
         unsafe { add_masked(terms, lanes) }
@@ -69,21 +64,6 @@ fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
     [0, 8].map(|start| {
         let marks = |at: usize| vcgeq_u16(load_sums(&eights[start + at]), least);
         bits([0, 2, 4, 6].map(|at| narrow(marks(at), marks(at + 1))))
-    })
-}
-
-#[target_feature(enable = "neon")]
-fn present(line: &Line) -> [u64; 2] {
-    let (parts, _) = line.as_chunks::<16>();
-    let [a, b, c, d] = [0, 1, 2, 3].map(|part| load(&parts[part]));
-    // Two quarters of the nibbles make a word of 64 bits.
-    [[0x000F, 0x00F0], [0x0F00, 0xF000]].map(|quarters| {
-        let [first, second] = quarters.map(|quarter| {
-            let quarter = vdupq_n_u16(quarter);
-            let [a, b, c, d] = [a, b, c, d].map(|cells| vtstq_u16(cells, quarter));
-            [narrow(a, b), narrow(c, d)]
-        });
-        bits([first[0], first[1], second[0], second[1]])
     })
 }
 

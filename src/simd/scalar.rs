@@ -38,19 +38,6 @@ pub(super) fn at_least(sums: &Sums, least: u16) -> [u64; 2] {
     found
 }
 
-pub(super) fn present(line: &Line) -> [u64; 2] {
-    let words = line.as_chunks::<2>().0;
-    let mut found = [0_u64; 2];
-    for (at, &word) in words.iter().enumerate() {
-        let word = u16::from_le_bytes(word);
-        for quarter in 0..4 {
-            let bit = u64::from(word >> (quarter * 4) & 0xF != 0);
-            found[quarter / 2] |= bit << (quarter % 2 * 32 + at);
-        }
-    }
-    found
-}
-
 pub(super) fn add_masked(terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
     for term in terms {
         let (mut mask, mut impacts) = (term.mask, term.impacts);
@@ -63,4 +50,12 @@ pub(super) fn add_masked(terms: &[Masked; 4], lanes: &mut [u32; LANES]) -> u32 {
         }
     }
     lanes.iter().fold(0, |most, &lane| most.max(lane))
+}
+
+#[cfg_attr(
+    all(target_arch = "x86_64", not(test)),
+    expect(dead_code, reason = "the meaning")
+)]
+pub(super) fn largest_byte(word: u64) -> u8 {
+    word.to_le_bytes().into_iter().fold(0, u8::max)
 }

@@ -94,22 +94,39 @@ fn cells_compare_alike() {
 }
 
 #[test]
-fn present_cells_are_found_alike() {
-    let mut random = Random(4);
-    for cell in 0..LINE_CELLS {
-        let mut line: Line = [0; LINE_LEN];
-        line[cell % 32 * 2 + cell / 64] = 1 << (cell / 32 % 2 * 4);
-        let mut want = [0; 2];
-        want[cell / 64] = 1 << (cell % 64);
-        assert_eq!(scalar::present(&line), want, "cell {cell}");
-        let mixed: Line = std::array::from_fn(|at| match at % 3 {
-            0 => line[at],
-            _ => (random.next() & random.next()).to_le_bytes()[0],
-        });
-        for line in [line, mixed, [0; LINE_LEN], [0xFF; LINE_LEN]] {
-            let want = scalar::present(&line);
-            for level in levels() {
-                assert_eq!(level.present(&line), want, "{level:?}");
+fn largest_bytes_are_found_alike() {
+    let mut random = Random(8);
+    for at in 0..64 {
+        for word in [0, 1 << at, u64::MAX << at, u64::MAX >> at, random.next()] {
+            assert_eq!(largest_byte(word), scalar::largest_byte(word), "{word:x}");
+        }
+    }
+}
+
+#[test]
+fn lines_are_reduced_alike() {
+    let mut random = Random(7);
+    for _ in 0..50 {
+        let sums: Vec<Sums> = (0..3)
+            .map(|_| std::array::from_fn(|_| random.word()))
+            .collect();
+        let kept = std::array::from_fn(|_| (random.next() & random.next()).to_le_bytes()[3] & 3);
+        for level in levels() {
+            let mut most = [0; 3];
+            level.run(Maxima {
+                sums: &sums,
+                most: &mut most,
+            });
+            let want = sums.iter().map(|line| line.iter().max().unwrap());
+            assert!(most.iter().eq(want), "{level:?}");
+            let mut left = sums[0];
+            level.run(Keep {
+                sums: &mut left,
+                kept: &kept,
+            });
+            for (cell, (left, sum)) in left.iter().zip(&sums[0]).enumerate() {
+                let want = if kept[cell] == 0 { 0 } else { *sum };
+                assert_eq!(*left, want, "{level:?}, cell {cell}");
             }
         }
     }

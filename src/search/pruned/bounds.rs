@@ -1,10 +1,16 @@
 //! Adds up the bounds of all blocks.
 
+use std::ops::Range;
+
 use super::{super::doc_set::DocSet, plan::Plan};
 use crate::{
-    segment::postings::blocks::{BLOCK_LEN, BlocksView, Bounds, SparseList},
-    simd::{LINE_CELLS, Level, Line, Sums},
+    segment::postings::blocks::{BLOCK_LEN, BlocksView, Bounds, LINE_BLOCKS, SparseList},
+    simd::{Keep, LINE_CELLS, Level, Line, Maxima, Sums},
 };
+
+/// Documents of a line, and words of a set of documents for them.
+const LINE_DOCS: u32 = LINE_BLOCKS * BLOCK_LEN;
+const LINE_WORDS: usize = LINE_DOCS as usize / 64;
 
 /// Lines of a tile: its sums (16 KiB) and four streams of cells stay in a first-level cache.
 const TILE_LINES: usize = 64;
@@ -23,10 +29,21 @@ pub(super) fn add_up(
     sums.clear();
     sums.resize(lines, [0; LINE_CELLS]);
     most.clear();
-    let (dense, sparse) = plan.terms.split_at(plan.dense_count);
-    for (tile, sums) in (0..).zip(sums.chunks_mut(TILE_LINES)) {
+    most.resize(lines, 0);
+    let cells = sums.as_flattened_mut();
+    for term in plan.sparse() {
+        if let Bounds::Sparse(list) = view.bounds(term.number) {
+            add_list(list, |impact| term.sparse_bound(impact), cells);
+        }
+    }
+    let tiles = sums.chunks_mut(TILE_LINES).zip(most.chunks_mut(TILE_LINES));
+    for (tile, (sums, most)) in tiles.enumerate() {
         let first = tile * TILE_LINES;
-        for four in dense.chunks(4) {
+        if !allowed.any_in(docs(first..first + sums.len())) {
+            sums.fill([0; LINE_CELLS]);
+            continue;
+        }
+        for four in plan.dense().chunks(4) {
             let row = |at: usize| -> (&[Line], u16) {
                 // A missing fourth repeats the first, with no weight.
                 let term = four.get(at).unwrap_or(&four[0]);
@@ -43,18 +60,18 @@ pub(super) fn add_up(
             let four = [row(0), row(1), row(2), row(3)];
             level.add_rows(four.map(|row| row.0), four.map(|row| row.1), sums);
         }
+        strike_off(allowed, first, level, sums);
+        level.run(Maxima { sums, most });
     }
-    let cells = sums.as_flattened_mut();
-    for term in sparse {
-        if let Bounds::Sparse(list) = view.bounds(term.number) {
-            add_list(list, |impact| plan.sparse_bound(term.weight, impact), cells);
-        }
-    }
-    strike_off(allowed, cells);
-    most.extend(
-        sums.iter()
-            .map(|sums| sums.iter().fold(0, |most, &sum| most.max(sum))),
-    );
+}
+
+/// The documents of some lines.
+fn docs(lines: Range<usize>) -> Range<u32> {
+    let doc = |line: usize| {
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        line.saturating_mul(LINE_DOCS)
+    };
+    doc(lines.start)..doc(lines.end)
 }
 
 fn add_list(list: SparseList<'_>, bound: impl Fn(u8) -> u16, cells: &mut [u16]) {
@@ -68,29 +85,36 @@ fn add_list(list: SparseList<'_>, bound: impl Fn(u8) -> u16, cells: &mut [u16]) 
     });
 }
 
-/// Forgets the blocks that hold no allowed document.
-fn strike_off(allowed: &DocSet<'_>, cells: &mut [u16]) {
+/// Forgets the blocks of a tile, whose first line is `first`, that hold no allowed document.
+fn strike_off(allowed: &DocSet<'_>, first: usize, level: Level, sums: &mut [Sums]) {
     match allowed {
         DocSet::All => (),
         DocSet::Bits(words) => {
             // A block is a byte of the set.
-            let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-            for (cell, byte) in cells.iter_mut().zip(bytes.chain(std::iter::repeat(0))) {
-                if byte == 0 {
-                    *cell = 0;
+            let words = words.get(first * LINE_WORDS..).unwrap_or_default();
+            let mut words = words.chunks(LINE_WORDS);
+            for sums in sums {
+                let mut kept = [0; LINE_CELLS];
+                let bytes = kept.as_chunks_mut::<8>().0;
+                for (bytes, word) in bytes.iter_mut().zip(words.next().unwrap_or_default()) {
+                    *bytes = word.to_le_bytes();
                 }
+                level.run(Keep { sums, kept: &kept });
             }
         }
-        DocSet::Few(docs) => {
-            let mut next = 0;
-            for block in docs.iter().map(|doc| (doc.0 / BLOCK_LEN) as usize) {
-                if let Some(between) = cells.get_mut(next..block) {
-                    between.fill(0);
+        DocSet::Few(few) => {
+            let range = docs(first..first + sums.len());
+            let few = few.get(few.partition_point(|doc| doc.0 < range.start)..);
+            let few = few.unwrap_or_default();
+            let few = few.get(..few.partition_point(|doc| doc.0 < range.end));
+            let mut few = few.unwrap_or_default().iter().peekable();
+            for (line, sums) in (first..).zip(sums) {
+                let end = docs(line..line + 1).end;
+                let mut kept = [0; LINE_CELLS];
+                while let Some(doc) = few.next_if(|doc| doc.0 < end) {
+                    kept[(doc.0 / BLOCK_LEN) as usize % LINE_CELLS] = 1;
                 }
-                next = next.max(block + 1);
-            }
-            if let Some(rest) = cells.get_mut(next..) {
-                rest.fill(0);
+                level.run(Keep { sums, kept: &kept });
             }
         }
     }

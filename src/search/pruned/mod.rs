@@ -13,7 +13,6 @@
 
 mod bounds;
 mod plan;
-mod scan;
 mod score;
 
 use self::{plan::Plan, score::Scorer};
@@ -38,7 +37,6 @@ pub(super) struct Memory {
     most: Vec<u16>,
     /// Blocks to visit: bound in the upper half, block in the lower.
     candidates: Vec<u64>,
-    present: scan::Present,
 }
 
 /// Blocks that are scored for a threshold before any is left out, for k = 10 and below; 16 and 64
@@ -84,7 +82,6 @@ pub(super) fn search(
         sums,
         most: line_most,
         candidates,
-        present,
     } = &mut scratch.pruned;
     let Some(plan) = Plan::new(view, query, terms) else {
         return Outcome::Done(Proof::Exact);
@@ -122,7 +119,10 @@ pub(super) fn search(
         && is_stubborn
         && candidates.len() / SCANNED_PER_LINE > line_most.len()
     {
-        scan::visit(view, &scorer, level, candidates, present, top);
+        // Where so many are left, reading them in their order is worth more than the threshold
+        // that the best would give.
+        candidates.sort_unstable_by_key(|&candidate| halves(candidate).1);
+        scorer.visit_all(candidates, top);
         return Outcome::Done(Proof::Exact);
     }
     candidates.sort_unstable_by(|a, b| b.cmp(a));

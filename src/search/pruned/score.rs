@@ -1,4 +1,4 @@
-//! Scores single blocks, and gives each up as soon as none of its documents can win.
+//! Scores blocks, and stops at each as soon as none of its documents can be a result.
 
 use super::{
     super::{
@@ -7,21 +7,29 @@ use super::{
         top_k::TopK,
     },
     first_doc, halves,
-    plan::{Plan, Term},
+    plan::Plan,
 };
 use crate::{
-    codec::block::Found,
+    codec::block::Block,
     id::DocId,
     segment::postings::blocks::BlocksView,
-    simd::{LANES, Level, Masked, prefetch},
+    simd::{LANES, Level, Masked, Plain},
 };
 
-/// Heaviest terms whose cells and records are fetched ahead; the others are seldom looked at.
-const AHEAD_TERMS: usize = 12;
-/// How many blocks ahead directories and cells are fetched.
-const AHEAD_FIRST: usize = 8;
-/// How many blocks ahead records are fetched, by directories that have arrived.
-const AHEAD_SECOND: usize = 4;
+/// How many blocks ahead the place of one is fetched, and all of its bytes.
+const AHEAD_PLACES: usize = 12;
+const AHEAD_BLOCKS: usize = 3;
+/// For short queries less is fetched: the directory, and when that has arrived the records of the
+/// terms.
+const SHORT: usize = 16;
+const AHEAD_DIRECTORIES: usize = 8;
+const AHEAD_RECORDS: usize = 4;
+/// The same where all terms are looked up.
+const AHEAD_FEW: usize = 8;
+
+/// Terms that are looked up at a time.
+const TOGETHER: usize = 4;
+
 pub(super) struct Scorer<'a> {
     view: &'a BlocksView<'a>,
     query: &'a SegmentQuery<'a>,
@@ -55,12 +63,7 @@ impl<'a> Scorer<'a> {
             Effort::Blocks(most) => usize::try_from(most).unwrap_or(usize::MAX),
             _ => usize::MAX,
         };
-        for &candidate in candidates.iter().take(AHEAD_FIRST) {
-            self.fetch_first(halves(candidate).1);
-        }
-        for &candidate in candidates.iter().take(AHEAD_SECOND) {
-            self.fetch_second(halves(candidate).1);
-        }
+        self.fetch_first(candidates);
         for (at, &candidate) in candidates.iter().enumerate() {
             let (bound, block) = halves(candidate);
             let cut = self.plan.cut(top.threshold());
@@ -74,147 +77,114 @@ impl<'a> Scorer<'a> {
             if enough {
                 return Proof::Unproven;
             }
-            if let Some(&ahead) = candidates.get(at + AHEAD_FIRST) {
-                self.fetch_first(halves(ahead).1);
-            }
-            if let Some(&ahead) = candidates.get(at + AHEAD_SECOND) {
-                self.fetch_second(halves(ahead).1);
-            }
+            self.fetch_after(candidates, at);
             self.score(block, bound, top);
         }
         Proof::Exact
     }
 
-    pub(super) fn dense(&self) -> &'a [Term] {
-        self.plan
-            .terms
-            .get(..self.plan.dense_count)
-            .unwrap_or_default()
-    }
-
-    fn sparse(&self) -> &'a [Term] {
-        self.plan
-            .terms
-            .get(self.plan.dense_count..)
-            .unwrap_or_default()
-    }
-
-    fn fetch_first(&self, block: u32) {
-        let (bytes, place) = self.view.block_place(block);
-        for line in 0..5 {
-            prefetch(bytes, place + line * 64);
-        }
-        for term in self.dense().iter().take(AHEAD_TERMS) {
-            self.view.prefetch_cell(term.number, block);
+    /// Scores candidates in any order whose bound reaches the threshold.
+    pub(super) fn visit_all(&self, candidates: &[u64], top: &mut TopK) {
+        self.fetch_first(candidates);
+        for (at, &candidate) in candidates.iter().enumerate() {
+            let (bound, block) = halves(candidate);
+            self.fetch_after(candidates, at);
+            if bound >= self.plan.cut(top.threshold()) {
+                self.score(block, bound, top);
+            }
         }
     }
 
-    fn fetch_second(&self, block: u32) {
-        let Some(found) = self.view.block(block) else {
-            return;
-        };
-        for term in self.dense().iter().take(AHEAD_TERMS) {
-            if self.view.cell(term.number, block) != 0 {
-                found.prefetch_record(term.number);
+    /// Scores blocks without their bounds: looking those up costs more where blocks are few.
+    pub(super) fn score_whole(&self, blocks: impl Iterator<Item = u32> + Clone, top: &mut TopK) {
+        let mut ahead = blocks.clone();
+        for block in ahead.by_ref().take(AHEAD_FEW) {
+            self.view.prefetch_block(block);
+        }
+        for block in blocks {
+            if let Some(ahead) = ahead.next() {
+                self.view.prefetch_block(ahead);
+            }
+            self.score(block, u32::MAX, top);
+        }
+    }
+
+    fn fetch_first(&self, candidates: &[u64]) {
+        for at in 0..AHEAD_PLACES {
+            if let Some(&candidate) = candidates.get(at) {
+                self.view.prefetch_start(halves(candidate).1);
+            }
+        }
+        let (first, second) = self.distances();
+        candidates
+            .iter()
+            .take(first)
+            .for_each(|&candidate| self.fetch_begin(candidate));
+        candidates
+            .iter()
+            .take(second)
+            .for_each(|&candidate| self.fetch_rest(candidate));
+    }
+
+    #[inline]
+    fn fetch_after(&self, candidates: &[u64], at: usize) {
+        let (first, second) = self.distances();
+        if let Some(&ahead) = candidates.get(at + AHEAD_PLACES) {
+            self.view.prefetch_start(halves(ahead).1);
+        }
+        if let Some(&ahead) = candidates.get(at + first) {
+            self.fetch_begin(ahead);
+        }
+        if let Some(&ahead) = candidates.get(at + second) {
+            self.fetch_rest(ahead);
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.plan.terms.len() <= SHORT
+    }
+
+    fn distances(&self) -> (usize, usize) {
+        match self.is_short() {
+            true => (AHEAD_DIRECTORIES, AHEAD_RECORDS),
+            false => (AHEAD_BLOCKS, 0),
+        }
+    }
+
+    fn fetch_begin(&self, candidate: u64) {
+        let (_, block) = halves(candidate);
+        match self.is_short() {
+            true => self.view.prefetch_directory(block),
+            false => self.view.prefetch_block(block),
+        }
+    }
+
+    fn fetch_rest(&self, candidate: u64) {
+        if self.is_short()
+            && let Some(block) = self.view.block(halves(candidate).1)
+        {
+            for term in self.plan.terms {
+                block.prefetch_record(term.number);
             }
         }
     }
 
     /// Offers the documents of a block whose scaled score is at most `bound`.
     fn score(&self, block: u32, bound: u32, top: &mut TopK) {
-        let cells = self.dense().iter().map(|term| {
-            let cell = self.view.cell(term.number, block);
-            (term, cell)
-        });
-        let present = cells.filter(|&(_, cell)| cell != 0);
-        self.score_present(block, bound, present, top);
-    }
-
-    /// [`Scorer::score`], with the dense terms of the block and their cells at hand.
-    pub(super) fn score_present<'t>(
-        &self,
-        block: u32,
-        bound: u32,
-        dense: impl Iterator<Item = (&'t Term, u32)>,
-        top: &mut TopK,
-    ) {
         let Some(found) = self.view.block(block) else {
             return;
         };
         let threshold = top.threshold();
-        let mut sum = Sum::new(self.level);
-        // What the terms not yet looked at can add, scaled.
-        let mut rest = bound;
-        let mut allowed = None;
-        for (term, cell) in dense {
-            rest = rest.saturating_sub(term.unit * cell);
-            let Some(most) = sum.add(term, found.find(term.number)) else {
-                continue;
-            };
-            let wanted = threshold.saturating_sub(self.plan.score(rest));
-            if most < wanted {
-                return;
-            }
-            // Most often the heaviest document is one that may win.
-            if !matches!(self.query.allowed, DocSet::All) {
-                let allowed = *allowed.get_or_insert_with(|| self.allowed(block));
-                if sum.most_of(allowed) < wanted {
-                    return;
-                }
-            }
-        }
-        for term in self.sparse() {
-            if rest == 0 {
-                break;
-            }
-            let found = found.find(term.number);
-            let Some(postings) = found else {
-                continue;
-            };
-            // What the sum of bounds holds for this term: nothing is left once all are found.
-            let bound = self.plan.sparse_bound(term.weight, postings.largest());
-            rest = rest.saturating_sub(u32::from(bound));
-            if let Some(most) = sum.add(term, found)
-                && most < threshold.saturating_sub(self.plan.score(rest))
-            {
-                return;
-            }
-        }
-        self.offer(block, sum, top);
-    }
-
-    /// Scores blocks without their bounds: looking those up costs more where blocks are few.
-    pub(super) fn score_whole(&self, blocks: impl Iterator<Item = u32> + Clone, top: &mut TopK) {
-        for block in blocks.clone().take(AHEAD_FIRST) {
-            self.view.prefetch_block(block);
-        }
-        let mut ahead = blocks.clone().skip(AHEAD_FIRST);
-        for block in blocks {
-            if let Some(ahead) = ahead.next() {
-                self.view.prefetch_block(ahead);
-            }
-            let Some(found) = self.view.block(block) else {
-                continue;
-            };
-            let mut sum = Sum::new(self.level);
-            for term in self.plan.terms {
-                sum.add(term, found.find(term.number));
-            }
-            self.offer(block, sum, top);
-        }
-    }
-
-    fn allowed(&self, block: u32) -> u8 {
-        let first = first_doc(block).0;
-        let group = self.query.allowed.group(first / 64 * 64);
-        (group >> (first % 64)).to_le_bytes()[0]
-    }
-
-    fn offer(&self, block: u32, sum: Sum, top: &mut TopK) {
-        let (most, lanes) = sum.finish();
-        if most < top.threshold() {
+        let scored = self.level.run(ScoreBlock {
+            scorer: self,
+            block: found,
+            allowed: self.allowed(block),
+            bound,
+            threshold,
+        });
+        let Some(lanes) = scored else {
             return;
-        }
+        };
         for (doc, &score) in (first_doc(block).0..self.view.doc_count()).zip(&lanes) {
             let doc = DocId(doc);
             if score >= top.threshold() && self.query.allowed.contains(doc) {
@@ -222,57 +192,67 @@ impl<'a> Scorer<'a> {
             }
         }
     }
+
+    /// Which lanes of a block are allowed.
+    fn allowed(&self, block: u32) -> u8 {
+        if matches!(self.query.allowed, DocSet::All) {
+            return u8::MAX;
+        }
+        let first = first_doc(block).0;
+        let group = self.query.allowed.group(first / 64 * 64);
+        (group >> (first % 64)).to_le_bytes()[0]
+    }
 }
 
-/// The scores of a block's documents while terms are added four at a time.
-struct Sum {
-    level: Level,
-    lanes: [u32; LANES],
-    batch: [Masked; 4],
-    filled: usize,
+/// The scores of a block's documents; none when no allowed one of them reaches the threshold.
+/// Compiled for each level, so that looking terms up has the instructions that count bits.
+struct ScoreBlock<'a> {
+    scorer: &'a Scorer<'a>,
+    block: Block<'a>,
+    allowed: u8,
+    bound: u32,
+    threshold: u32,
 }
 
-impl Sum {
-    #[inline]
-    fn new(level: Level) -> Sum {
-        Sum {
-            level,
-            lanes: [0; LANES],
-            batch: [Masked::default(); 4],
-            filled: 0,
-        }
-    }
+impl Plain for ScoreBlock<'_> {
+    type Output = Option<[u32; LANES]>;
 
-    /// Adds a term; the largest score so far when that is known again.
-    #[inline]
-    fn add(&mut self, term: &Term, found: Option<Found>) -> Option<u32> {
-        let found = found?;
-        *self.batch.get_mut(self.filled)? = Masked {
-            impacts: found.impacts,
-            mask: found.mask,
-            weight: term.weight,
-        };
-        self.filled += 1;
-        if self.filled < self.batch.len() {
-            return None;
+    #[inline(always)]
+    fn run(self) -> Option<[u32; LANES]> {
+        let Scorer { plan, level, .. } = *self.scorer;
+        let mut lanes = [0; LANES];
+        // What the terms not yet looked up can add, scaled: their bounds follow from the largest
+        // impacts, so that rows of bounds are not read again, each of which would miss the caches.
+        let mut rest = self.bound;
+        for terms in plan.terms.chunks(TOGETHER) {
+            let mut batch = [Masked::default(); TOGETHER];
+            for (masked, term) in batch.iter_mut().zip(terms) {
+                let found = self.block.probe(term.number);
+                rest = rest.saturating_sub(term.bound(found.largest()));
+                *masked = Masked {
+                    impacts: found.impacts,
+                    mask: found.mask,
+                    weight: term.weight,
+                };
+            }
+            let most = level.add_masked(&batch, &mut lanes);
+            let wanted = self.threshold.saturating_sub(plan.score(rest));
+            if most < wanted {
+                return None;
+            }
+            // Most often the heaviest document is one that may win.
+            if self.allowed != u8::MAX {
+                let own = (0..).zip(&lanes);
+                let own = own.filter(|&(lane, _)| self.allowed >> lane & 1 == 1);
+                if own.fold(0, |most, (_, &score)| most.max(score)) < wanted {
+                    return None;
+                }
+            }
+            // All that the block has is found.
+            if rest == 0 {
+                break;
+            }
         }
-        self.filled = 0;
-        Some(self.level.add_masked(&self.batch, &mut self.lanes))
-    }
-
-    /// The largest score among the lanes of a mask, as of the last full batch.
-    fn most_of(&self, mask: u8) -> u32 {
-        let lanes = (0..).zip(&self.lanes);
-        let own = lanes.filter(|&(lane, _)| mask >> lane & 1 == 1);
-        own.fold(0, |most, (_, &score)| most.max(score))
-    }
-
-    /// The largest score, and all.
-    fn finish(mut self) -> (u32, [u32; LANES]) {
-        for masked in self.batch.iter_mut().skip(self.filled) {
-            masked.mask = 0;
-        }
-        let most = self.level.add_masked(&self.batch, &mut self.lanes);
-        (most, self.lanes)
+        Some(lanes)
     }
 }

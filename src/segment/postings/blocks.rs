@@ -56,7 +56,7 @@ const NARROW: u32 = 1 << 8;
 pub(crate) const CODE_MAX: u32 = 15;
 
 /// The code of a dense bound: the least whose value, `code * most / 15`, is not below `impact`.
-pub(super) fn code(impact: u8, most: u8) -> u8 {
+pub(crate) fn code(impact: u8, most: u8) -> u8 {
     let code = (u32::from(impact) * CODE_MAX).div_ceil(u32::from(most.max(1)));
     code.to_le_bytes()[0]
 }
@@ -161,7 +161,10 @@ impl Blocks {
         for posting in &mut postings {
             let number = usize::try_from(*posting >> 8).unwrap_or(usize::MAX);
             let impact = *posting & 0xFF;
-            let term = view.numbers.get(number).and_then(|record| record.first_chunk());
+            let term = view
+                .numbers
+                .get(number)
+                .and_then(|record| record.first_chunk());
             whole &= term.is_some() && impact != 0;
             let term = u32::from_le_bytes(*term.unwrap_or(&[0; 4]));
             *posting = u64::from(term) << 8 | impact;
@@ -480,24 +483,6 @@ impl<'a> BlocksView<'a> {
         })
     }
 
-    /// The cells of a dense term for the 128 blocks of a line.
-    #[inline]
-    pub(crate) fn line(&self, number: u32, line: u32) -> Option<&'a Line> {
-        let lines = self.line_count();
-        let at = number as usize * lines + line as usize;
-        self.rows.get(at).filter(|_| (line as usize) < lines)
-    }
-
-    /// Asks for the line of [`BlocksView::cell`].
-    #[inline]
-    pub(crate) fn prefetch_cell(&self, number: u32, block: u32) {
-        let line = number as usize * self.line_count() + block as usize / LINE_CELLS;
-        prefetch(
-            self.rows.as_flattened(),
-            line * LINE_LEN + block as usize % 32 * 2,
-        );
-    }
-
     /// Compares a term's bounds with their checksums: once before a search uses them. Damage is
     /// remembered by the file.
     pub(crate) fn touch_bounds(&self, number: u32) -> bool {
@@ -531,10 +516,19 @@ impl<'a> BlocksView<'a> {
         start.saturating_add(range.start)..start.saturating_add(range.end)
     }
 
-    /// The bytes of all blocks, and where a block begins in them: to prefetch it.
+    /// Asks for where a block begins.
     #[inline]
-    pub(crate) fn block_place(&self, block: u32) -> (&'a [u8], usize) {
-        (self.blocks, self.block_start(block as usize))
+    pub(crate) fn prefetch_start(&self, block: u32) {
+        prefetch(self.starts.as_flattened(), block as usize * 8);
+    }
+
+    /// Asks for the directory of a block, if that has as many buckets as usual.
+    #[inline]
+    pub(crate) fn prefetch_directory(&self, block: u32) {
+        let start = self.block_start(block as usize);
+        for line in 0..5 {
+            prefetch(self.blocks, start.saturating_add(line * 64));
+        }
     }
 
     /// Asks for all lines of a block.
