@@ -26,6 +26,9 @@ use crate::{
     sparse::SparseVector,
 };
 
+/// Hits between two steps of fetching a key ahead.
+const AHEAD_KEYS: usize = 8;
+
 /// Live segments, with what all of them share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Collection<'a> {
@@ -99,7 +102,9 @@ impl<'a> Collection<'a> {
             let least = self.least_score(query, &quantized);
             self.best(query, &quantized, (wanted, least), scratch, gathered)
         })?;
-        for place in gathered.best.iter().skip(query.offset) {
+        let page = gathered.best.get(query.offset..).unwrap_or_default();
+        for (at, place) in page.iter().enumerate() {
+            self.prefetch_keys(page, at);
             let score = quantized.real_score(place.score, self.scale);
             self.hit_into(query, place.segment, place.doc, score, hits.next())?;
         }
@@ -384,6 +389,17 @@ impl<'a> Collection<'a> {
             (term, query_weight, self.scale.weight(impact), contribution)
         });
         Ok((score, parts.collect()))
+    }
+
+    /// Asks for the keys of places some way after `at`.
+    fn prefetch_keys(&self, page: &[Place<u32>], at: usize) {
+        for step in 0..Segment::PREFETCH_KEY_STEPS {
+            let ahead = (Segment::PREFETCH_KEY_STEPS - step) * AHEAD_KEYS;
+            if let Some(place) = page.get(at + ahead) {
+                let segment = self.segments[place.segment].segment();
+                segment.prefetch_key(place.doc, step);
+            }
+        }
     }
 
     pub(super) fn hit_into(

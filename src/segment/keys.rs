@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     format::{FileView, FileWriter, SectionId},
     id::DocId,
+    simd::prefetch,
 };
 
 /// Groups of keys.
@@ -74,6 +75,28 @@ impl Keys {
             into.extend_from_slice(rest);
             at < rank % GROUP_LEN
         })
+    }
+
+    /// Asks for what reading the key of a document needs, in three steps, each of which needs what
+    /// the one before asked for: its rank, where its group begins, and that.
+    pub(super) fn prefetch(&self, doc: DocId, step: usize) {
+        let order = self.order.bytes();
+        let at = 4 * (index(self.doc_count) + doc.index());
+        if step == 0 {
+            return prefetch(order, at);
+        }
+        let rank = order.get(at..).and_then(|rest| rest.first_chunk());
+        let group = u32::from_le_bytes(*rank.unwrap_or(&[0; 4])) / GROUP_LEN;
+        let (groups, at) = (self.groups.bytes(), 8 * index(group));
+        if step == 1 {
+            return prefetch(groups, at);
+        }
+        let start = groups.get(at..).and_then(|rest| rest.first_chunk());
+        let start = usize::try_from(u64::from_le_bytes(*start.unwrap_or(&[0; 8])));
+        for line in 0..2 {
+            let start = start.unwrap_or(usize::MAX);
+            prefetch(self.keys.bytes(), start.saturating_add(line * 64));
+        }
     }
 
     /// The rank of `key`, if it is there.

@@ -158,19 +158,33 @@ pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Reads a number in LEB128 of at most `most`.
+#[inline]
 pub(super) fn read_number(reader: &mut Reader<'_>, most: u64, field: &'static str) -> Result<u64> {
-    let mut number = 0_u64;
-    for shift in (0..63).step_by(7) {
+    // Nearly all take one byte.
+    let first = u64::from(reader.u8(field)?);
+    if first < 0x80 && first <= most {
+        return Ok(first);
+    }
+    read_rest(reader, first, most, field)
+}
+
+fn read_rest(reader: &mut Reader<'_>, first: u64, most: u64, field: &'static str) -> Result<u64> {
+    let mut number = first & 0x7F;
+    let mut is_last = first & 0x80 == 0;
+    let mut shift = 7;
+    while !is_last && shift < 63 {
         let byte = reader.u8(field)?;
         number |= u64::from(byte & 0x7F) << shift;
-        if byte & 0x80 == 0 {
-            if number > most {
-                return Err(reader.corrupt(format_args!("{field} up to {most}"), number));
-            }
-            return Ok(number);
-        }
+        is_last = byte & 0x80 == 0;
+        shift += 7;
     }
-    Err(reader.corrupt(format_args!("{field} in nine bytes"), "more"))
+    if !is_last {
+        return Err(reader.corrupt(format_args!("{field} in nine bytes"), "more"));
+    }
+    if number > most {
+        return Err(reader.corrupt(format_args!("{field} up to {most}"), number));
+    }
+    Ok(number)
 }
 
 /// Reads a length in LEB128 of bytes that follow.

@@ -192,6 +192,15 @@ impl Segment {
         self.keys.read(self.keys.rank(doc)?, into)
     }
 
+    /// The number of steps of [`Segment::prefetch_key`].
+    pub(crate) const PREFETCH_KEY_STEPS: usize = 3;
+
+    /// Asks for what [`Segment::read_key`] needs, in steps from 0, each of which needs what the one
+    /// before asked for.
+    pub(crate) fn prefetch_key(&self, doc: DocId, step: usize) {
+        self.keys.prefetch(doc, step);
+    }
+
     /// Positions of the keys among the segment's sorted keys, by document, little-endian.
     pub(crate) fn ranks(&self) -> Result<&[[u8; 4]]> {
         self.keys.ranks()
