@@ -18,7 +18,7 @@ use crate::{
 /// How often a reader starts over because a writer removed files under it. Each time two commits
 /// went by while it looked, which on a busy machine, beside processes that do nothing but commit, can
 /// happen many times in a row.
-const ATTEMPTS: usize = 100;
+pub(super) const ATTEMPTS: usize = 100;
 
 /// An index answers from an older commit than its newest, because that is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]

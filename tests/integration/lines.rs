@@ -411,3 +411,43 @@ fn another_encoder_is_refused() {
     let error = Index::open_with(dir.path().join("b"), config).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::EncoderMismatch);
 }
+
+/// Files that a writer removes meanwhile are not damage.
+#[test]
+fn an_export_beside_a_writer_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::create(dir.path(), config()).unwrap();
+    let mut writer = index.writer().unwrap();
+    let mut random = Random(4);
+    let mut commit = move |version: u32| {
+        for at in 0..4 {
+            let document = Document::new(format!("{at}"), vector(&mut random, 9));
+            let document = document.payload(version.to_le_bytes());
+            writer.upsert(document).unwrap();
+        }
+        writer.commit().unwrap();
+    };
+    commit(0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    let exports = std::thread::scope(|scope| {
+        let exports = scope.spawn(|| {
+            let (mut last, mut count) = (0, 0);
+            while !done.load(relaxed) {
+                let mut lines = Vec::new();
+                let export = Index::export_at(dir.path(), &mut lines, &mut Progress::none());
+                let export = export.unwrap();
+                assert!(export.is_complete(), "{export:?}");
+                assert_eq!(export.documents(), 4);
+                assert!(export.commit().get() >= last, "time went back");
+                last = export.commit().get();
+                count += 1;
+            }
+            count
+        });
+        (1..80).for_each(commit);
+        done.store(true, relaxed);
+        exports.join().unwrap()
+    });
+    assert!(exports > 0);
+}

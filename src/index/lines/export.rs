@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{Counts, DocumentLine, EndLine, FieldLine, HeaderLine, VectorLine, Weight, to_hex};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     format::{Manifest, SegmentRecord},
     id::{CommitId, DocId, SegmentId},
     index::{
@@ -27,9 +27,6 @@ use crate::{
 
 /// How many documents go by between two calls of the progress callback.
 const STEP: u64 = 1024;
-
-/// How often an export starts over because a writer removed files under it.
-const ATTEMPTS: usize = 5;
 
 /// What [`Index::export`] wrote, and what it could not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,19 +177,24 @@ struct Opened {
 }
 
 impl Opened {
-    /// Opened at once, so that a writer that removes files does not matter afterwards.
+    /// Opened at once, so that a writer that removes files does not matter afterwards. What cannot
+    /// be read while a writer commits may be removed and not damaged, so then it starts over.
     fn newest(storage: &dyn Storage) -> Result<Opened> {
         let mut attempts = 0;
         loop {
             let names = storage.list()?;
-            let (manifest, given_up) = repair::newest_manifest(storage, &names)?;
-            let opened = Opened::open(storage, manifest, given_up)?;
+            let opened = repair::newest_manifest(storage, &names)
+                .and_then(|(manifest, given_up)| Opened::open(storage, manifest, given_up));
+            let is_settled = match &opened {
+                Ok(opened) => opened.export.is_complete(),
+                Err(error) => !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound),
+            };
             attempts += 1;
-            if opened.export.damage.is_empty()
-                || attempts == ATTEMPTS
+            if is_settled
+                || attempts == recovery::ATTEMPTS
                 || storage.list()?.iter().all(|name| names.contains(name))
             {
-                return Ok(opened);
+                return opened;
             }
         }
     }
