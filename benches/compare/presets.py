@@ -48,7 +48,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=500)
-    parser.add_argument("--compared", type=int, default=50, help="queries that are answered exhaustively, too")
+    parser.add_argument("--compared", type=int, default=20, help="queries that are answered exhaustively, too: slow")
     parser.add_argument("--presets", default="splade,sae")
     parser.add_argument("--also", nargs=3, action="append", default=[], metavar=("NAME", "DOCUMENTS", "QUERIES"))
     parser.add_argument("--threads", type=int, default=2, help="threads of building")
