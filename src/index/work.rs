@@ -292,8 +292,7 @@ impl Work {
             }
             false => inputs,
         };
-        let live: u64 = inputs.iter().map(|live| u64::from(live.live_count())).sum();
-        if live > u64::from(u32::MAX) {
+        if !fit_one_segment(inputs.iter()) {
             return Ok(());
         }
         let limit = self.weight_limit.unwrap_or(1.0);
@@ -346,11 +345,7 @@ impl Work {
         let inputs: MergeInputs = chosen
             .map(|part| (part.record.id, part.live.clone()))
             .collect();
-        let live: u64 = inputs
-            .iter()
-            .map(|(_, live)| u64::from(live.live_count()))
-            .sum();
-        if inputs.is_empty() || live > u64::from(u32::MAX) {
+        if inputs.is_empty() || !fit_one_segment(inputs.iter().map(|(_, live)| live)) {
             return Ok(None);
         }
         let id = self.take_segment_id()?;
@@ -562,6 +557,18 @@ impl<'a> Target<'a> {
     pub(super) fn merges_at_commit(&self) -> bool {
         self.config.merging == Merging::AtCommit
     }
+}
+
+/// Whether a segment can hold all live documents of others. Its tables count documents, postings and
+/// bytes of bounds in 32 bits, and a bound takes three bytes at most.
+fn fit_one_segment<'l>(inputs: impl Iterator<Item = &'l LiveSegment>) -> bool {
+    let (mut documents, mut postings) = (0_u64, 0_u64);
+    for input in inputs {
+        documents += u64::from(input.live_count());
+        postings = postings.saturating_add(input.segment().posting_count());
+    }
+    let most = u64::from(u32::MAX);
+    documents < most && postings <= most / 3
 }
 
 /// The weight of the largest impact, from the first documents of an index.

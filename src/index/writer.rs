@@ -245,7 +245,9 @@ impl Writer {
     }
 
     /// Merges everything into one segment, without what was deleted: the fastest form to search,
-    /// and the end of a bulk build. The next commit makes it count.
+    /// and the end of a bulk build. The next commit makes it count. Where one segment could not hold
+    /// everything, which is above 4 billion documents or 1.4 billion terms of documents, nothing is
+    /// merged.
     ///
     /// # Errors
     /// [`ErrorKind::Cancelled`] when the callback says so, and then nothing has changed; otherwise
