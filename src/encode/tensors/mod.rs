@@ -102,7 +102,8 @@ impl Tensors {
     /// The tensor `name`.
     ///
     /// # Errors
-    /// When there is none; the message lists those there are.
+    /// As [`Tensors::first`].
+    #[cfg(any(feature = "sae", feature = "native", test))]
     pub(crate) fn get(&self, name: &str) -> Result<&Tensor> {
         self.first(&[name])
     }
@@ -110,7 +111,7 @@ impl Tensors {
     /// The tensor of the first of `names` there is.
     ///
     /// # Errors
-    /// As [`Tensors::get`].
+    /// When there is none; the message lists those there are.
     pub(crate) fn first(&self, names: &[&str]) -> Result<&Tensor> {
         let found = names.iter().find_map(|name| self.tensors.get(*name));
         found.ok_or_else(|| {
@@ -131,6 +132,7 @@ impl Tensors {
     }
 
     /// The tensor `name`, where there is one.
+    #[cfg(any(feature = "sae", feature = "native", test))]
     pub(crate) fn find(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
@@ -183,6 +185,7 @@ impl Tensor {
     }
 
     /// All numbers where they are, if they are single floats that this machine can read in place.
+    #[cfg(any(feature = "sae", feature = "native", test))]
     pub(crate) fn in_place(&self) -> Option<&[f32]> {
         let bytes = &self.bytes[self.range.clone()];
         if self.precision != Precision::F32 || cfg!(target_endian = "big") {
@@ -195,6 +198,7 @@ impl Tensor {
     ///
     /// # Errors
     /// With its place.
+    #[cfg(any(feature = "sae", feature = "native", test))]
     pub(crate) fn check_finite(&self) -> Result<()> {
         let mut block = vec![0.0; 1 << 14];
         for start in (0..self.len()).step_by(block.len()) {

@@ -357,10 +357,7 @@ pub(super) fn sentence_transformers(path: &Path) -> Result<Loaded> {
     let settings: SparseAutoEncoder = json(&settings_file, SETTINGS_MAX)?;
     let tensors = Tensors::open(&file_in(path, "model.safetensors"))?;
     // The decoder is the encoder transposed; saving keeps one name of the matrix that they share.
-    let weights = match tensors.find("decoder.linear.weight") {
-        Some(shared) => shared,
-        None => tensors.get("encoder.weight")?,
-    };
+    let weights = tensors.first(&["encoder.weight", "decoder.linear.weight"])?;
     let (latents, hidden) = sizes(weights)?;
     agree(
         weights,
