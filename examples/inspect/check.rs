@@ -56,6 +56,7 @@ pub(crate) fn repair(path: &Path, writes: bool) -> Result<Answer, String> {
         "commit": repair.commit().get(),
         "given_up_commits": repair.given_up_commits().iter().map(|c| c.get()).collect::<Vec<_>>(),
         "dropped_segments": repair.dropped_segments().iter().map(|s| s.get()).collect::<Vec<_>>(),
+        "removed_commits": repair.removed_commits().iter().map(|c| c.get()).collect::<Vec<_>>(),
         "revived_segments": repair.revived_segments().iter().map(|s| s.get()).collect::<Vec<_>>(),
         "lost_keys": keys(repair.lost_keys()),
         "lost_unnamed": repair.lost_unnamed(),
@@ -101,6 +102,13 @@ fn told_of(path: &Path, repair: &Repair, writes: bool) -> String {
             "\n{} what was deleted from segments, their records of deletes being lost:{}",
             verb("brought back", "bring back"),
             list(repair.revived_segments())
+        );
+    }
+    if !repair.removed_commits().is_empty() {
+        text += &format!(
+            "\n{} the damaged commit before, which nobody can go back to:{}",
+            verb("removed", "remove"),
+            list(repair.removed_commits())
         );
     }
     text += &format!(

@@ -1,6 +1,6 @@
 //! Makes a whole commit of what damage has left.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
     Index, commit,
@@ -8,12 +8,12 @@ use super::{
     config::Config,
     lock, recovery,
     state::State,
-    verify::damage,
+    verify::{Verification, Verify, damage, verify_commit},
     work::{Target, Work},
 };
 use crate::{
     error::{ErrorKind, Result},
-    format::{Manifest, SegmentRecord},
+    format::{FileName, Manifest, SegmentRecord},
     id::{CommitId, SegmentId},
     segment::{DocKey, LiveSegment, Segment},
     storage::{Disk, Storage},
@@ -28,6 +28,7 @@ pub struct Repair {
     lost_keys: Vec<DocKey>,
     lost_unnamed: u64,
     revived_segments: Vec<SegmentId>,
+    removed_commits: Vec<CommitId>,
 }
 
 impl Repair {
@@ -68,9 +69,20 @@ impl Repair {
         &self.revived_segments
     }
 
+    /// The commit before the one that stands, where it is damaged: it is no longer kept to fall back
+    /// on.
+    #[must_use]
+    pub fn removed_commits(&self) -> &[CommitId] {
+        &self.removed_commits
+    }
+
     /// Whether there was nothing to repair.
     #[must_use]
     pub fn is_unneeded(&self) -> bool {
+        self.is_newest_whole() && self.removed_commits.is_empty()
+    }
+
+    fn is_newest_whole(&self) -> bool {
         self.given_up_commits.is_empty()
             && self.dropped_segments.is_empty()
             && self.revived_segments.is_empty()
@@ -79,8 +91,9 @@ impl Repair {
 
 impl Index {
     /// Verifies the newest commit in full and, where it is damaged, makes a new one without what
-    /// cannot be read: damaged segments go, whole ones stay. What went is listed. Damaged files
-    /// stay in the directory until the next writer.
+    /// cannot be read: damaged segments go, whole ones stay. What went is listed. Manifests of
+    /// damaged commits are removed, so that [`Index::verify`] finds nothing afterwards; their
+    /// segments stay in the directory until the next writer.
     ///
     /// # Errors
     /// As [`Index::writer`]; [`ErrorKind::Corrupt`] when no manifest can be read.
@@ -120,7 +133,8 @@ impl Index {
         let _lock = lock(storage, config.lock_wait)?;
         let names = storage.list()?;
         let (base, survivors, mut repair) = survey_all(storage, &names)?;
-        if repair.is_unneeded() {
+        if repair.is_newest_whole() {
+            repair.remove_damaged(storage)?;
             return Ok(repair);
         }
         let (records, segments) = survivors.into_iter().unzip();
@@ -143,11 +157,20 @@ impl Index {
         let repaired = work.next_state(&state.manifest, commit)?;
         commit::publish(storage, config.durability, &repaired.manifest).map_err(failed)?;
         repair.commit = commit;
+        // Only now: the commit that takes their place stands.
+        repair.remove_damaged(storage)?;
         Ok(repair)
     }
 }
 
 impl Repair {
+    fn remove_damaged(&self, storage: &dyn Storage) -> Result<()> {
+        for commit in self.given_up_commits.iter().chain(&self.removed_commits) {
+            storage.remove(&FileName::Manifest(*commit).to_string())?;
+        }
+        Ok(())
+    }
+
     fn lose(&mut self, record: &SegmentRecord, live: Option<&LiveSegment>) {
         self.dropped_segments.push(record.id);
         let count = u64::from(record.doc_count - record.deleted_count());
@@ -186,7 +209,33 @@ fn survey_all(storage: &dyn Storage, names: &[String]) -> Result<(Manifest, Surv
             Survey::Damaged(live) => repair.lose(record, live.as_ref()),
         }
     }
+    if survivors.len() < base.segments.len() || !repair.revived_segments.is_empty() {
+        repair.removed_commits.push(base.commit);
+    } else if repair.is_newest_whole() && is_damaged(storage, names, base.previous)? {
+        repair.removed_commits.push(base.previous);
+    }
     Ok((base, survivors, repair))
+}
+
+/// Whether an older commit is there, but not whole.
+fn is_damaged(storage: &dyn Storage, names: &[String], commit: CommitId) -> Result<bool> {
+    if !names.contains(&FileName::Manifest(commit).to_string()) {
+        return Ok(false);
+    }
+    let mut found = Verification::default();
+    let verified = recovery::read_manifest(storage, commit).and_then(|manifest| {
+        verify_commit(
+            storage,
+            manifest,
+            Verify::Full,
+            &mut BTreeSet::new(),
+            &mut found,
+        )
+    });
+    match verified {
+        Ok(()) => Ok(!found.is_clean()),
+        Err(error) => damage(error).map(|_| true),
+    }
 }
 
 enum Survey {

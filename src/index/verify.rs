@@ -178,7 +178,7 @@ pub(super) fn damage(error: Error) -> Result<Error> {
 }
 
 /// Findings go to `found`; the error is one of the commit as a whole.
-fn verify_commit(
+pub(super) fn verify_commit(
     storage: &dyn Storage,
     manifest: Manifest,
     level: Verify,

@@ -559,12 +559,51 @@ pub(crate) fn repair_keeps_what_is_whole_and_names_what_is_lost() {
     model.retain(|_, version| !(4..8).contains(version));
     let snapshot = index.snapshot().unwrap();
     assert_eq!(content(&snapshot), model);
+    // The damaged commit is none to fall back on, so nothing is left to find.
+    assert!(index.verify(Verify::Full).unwrap().is_clean());
+    assert_eq!(repair.removed_commits().len(), 1);
+    assert!(path.exists(), "until the next writer");
+    assert!(index.repair().unwrap().is_unneeded());
     let mut writer = index.writer().unwrap();
     writer.upsert(document("more", 1)).unwrap();
     writer.commit().unwrap();
-    writer.upsert(document("more", 2)).unwrap();
-    writer.commit().unwrap();
+    assert!(!path.exists());
     assert!(index.verify(Verify::Full).unwrap().is_clean());
+}
+
+#[test]
+fn repair_gives_up_a_commit_before_that_is_damaged() {
+    let dir = directory();
+    let config = config().merging(Merging::ByCaller);
+    let (index, mut model) = filled(dir.path(), 2, 4, config);
+    let mut writer = index.writer().unwrap();
+    writer.merge_all(&mut Progress::none()).unwrap();
+    upsert(&mut writer, &mut model, "more", 1);
+    let commit = writer.commit().unwrap();
+    drop(writer);
+    // A segment that only the commit before has.
+    let path = dir.path().join("segment-1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[200] ^= 4;
+    fs::write(&path, bytes).unwrap();
+    let found = index.verify(Verify::Full).unwrap();
+    assert_eq!(found.damage()[0].file, "segment-1");
+    assert_eq!(
+        Index::preview_repair_at(dir.path())
+            .unwrap()
+            .removed_commits()
+            .len(),
+        1
+    );
+    let repair = index.repair().unwrap();
+    assert_eq!(
+        (repair.commit(), repair.removed_commits().len()),
+        (commit, 1)
+    );
+    assert!(repair.lost_keys().is_empty() && repair.dropped_segments().is_empty());
+    assert_eq!(content(&index.snapshot().unwrap()), model);
+    assert!(index.verify(Verify::Full).unwrap().is_clean());
+    assert!(index.repair().unwrap().is_unneeded());
 }
 
 #[test]
@@ -587,6 +626,7 @@ pub(crate) fn repair_goes_back_from_a_manifest_that_cannot_be_read() {
     let snapshot = index.snapshot().unwrap();
     assert!(snapshot.fallback().is_none());
     assert_eq!(content(&snapshot), older);
+    assert!(index.verify(Verify::Full).unwrap().is_clean());
     index.writer().unwrap();
     assert!(index.verify(Verify::Full).unwrap().is_clean());
 }
