@@ -1,5 +1,5 @@
 //! Whatever the bytes of an index say, opening, verifying, exporting and searching it takes at most
-//! twice the bytes of its files and 8 MiB. A binary of its own, because it counts what the whole
+//! twice the bytes of its files and 8 MiB. Building takes what the writer may use. A binary of its own, because it counts what the whole
 //! process allocates.
 
 #[allow(
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use peak_alloc::PeakAlloc;
 use sparsely::{
-    Config, Index, Progress, Query, Searcher, Verify,
+    Config, Document, Index, Progress, Query, Searcher, SparseVector, Verify,
     storage::{Reading, Storage},
 };
 
@@ -136,6 +136,57 @@ fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes(
     }
     report(&[("bounded_mutants", all), ("over_the_bound", broken)]);
     assert_eq!(broken, 0);
+}
+
+/// Documents whose postings would fill the budget of the next test several times.
+fn long_documents(count: u32) -> impl Iterator<Item = Document> {
+    (0..count).map(|at| {
+        let mut random = Random(u64::from(at) + 1);
+        let topic = u64::from(at % 50 * 300);
+        let terms: std::collections::BTreeMap<u32, f32> = (0..60)
+            .map(|_| {
+                let within = random.below(300) * random.below(300) / 300;
+                let term = match random.below(3) {
+                    0 => within,
+                    _ => topic + within,
+                };
+                let weight = 1 + u8::try_from(random.below(100)).unwrap();
+                (u32::try_from(term).unwrap(), f32::from(weight))
+            })
+            .collect();
+        Document::new(format!("{at:06}"), SparseVector::new(terms).unwrap())
+    })
+}
+
+#[test]
+fn building_stays_within_its_budget() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    const DOCUMENTS: u32 = 40_000;
+    const BUDGET: usize = 6 << 20;
+    // What `Config::memory_budget` says that documents need in any case, and buffers of files.
+    const ALLOWED: usize = BUDGET + 50 * DOCUMENTS as usize + (1 << 20);
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new()
+        .memory_budget(BUDGET)
+        .threads(2)
+        .ordered_from(1)
+        .keep_lists();
+    let index = Index::create(dir.path().join("index"), config).unwrap();
+    let used = peak(|| {
+        let mut writer = index.writer().unwrap();
+        for document in long_documents(DOCUMENTS) {
+            writer.upsert(document).unwrap();
+        }
+        writer.merge_all(&mut Progress::none()).unwrap();
+        writer.commit().unwrap();
+    });
+    println!("{used} bytes where {ALLOWED} are allowed");
+    assert!(used <= ALLOWED, "{used} bytes, {ALLOWED} allowed");
+    let snapshot = index.snapshot().unwrap();
+    assert_eq!(snapshot.document_count(), u64::from(DOCUMENTS));
+    let query = Query::new(SparseVector::new([(5, 1.0), (300, 2.0)]).unwrap()).top(10);
+    let exhaustive = snapshot.exhaustive().search(&query).unwrap();
+    assert_eq!(snapshot.search(&query).unwrap(), exhaustive);
 }
 
 /// From a disk: a mapped file takes no memory, a copied one its own bytes.
