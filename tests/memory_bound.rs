@@ -19,7 +19,7 @@ use sparsely::{
 
 use crate::support::{
     model::{config, vector},
-    mutants::{large, lengths, pick, put_checksums_right, seeds},
+    mutants::{forge, large, lengths, pick, seeds},
     report::{Tier, report},
     simulated::{Files, Random, Simulated},
 };
@@ -66,13 +66,16 @@ fn bound(files: &Files, mutants: usize, stride: usize) -> (u64, f64, u64) {
     let total: usize = files.values().map(|bytes| bytes.len()).sum();
     let mut random = Random(8);
     let (mut count, mut most, mut broken) = (0_u64, 0.0_f64, 0_u64);
-    let mut try_out = |name: &str, mut bytes: Vec<u8>, checksums: bool| {
-        if checksums {
-            put_checksums_right(&mut bytes);
-        }
+    let mut try_out = |name: &str, bytes: Vec<u8>, checksums: bool| {
         let limit = 2 * total.max(total + bytes.len() - files[name].len()) + CONSTANT;
-        let mut changed = files.clone();
-        changed.insert(name.to_owned(), Arc::new(bytes));
+        let changed = match checksums {
+            true => forge(files, name, bytes),
+            false => {
+                let mut changed = files.clone();
+                changed.insert(name.to_owned(), Arc::new(bytes));
+                changed
+            }
+        };
         let storage: Arc<dyn Storage> = Arc::new(Simulated::holding(&changed));
         let used = peak(|| read(&storage));
         count += 1;

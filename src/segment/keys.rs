@@ -67,6 +67,18 @@ impl Keys {
         self.in_bounds("a document", rank, doc).map(DocId)
     }
 
+    /// As [`Keys::doc`], of a document that says the same of itself: going through all ranks, each
+    /// document comes once.
+    pub(super) fn doc_of(&self, rank: u32) -> Result<DocId> {
+        let doc = self.doc(rank)?;
+        let back = self.rank(doc)?;
+        if back == rank {
+            return Ok(doc);
+        }
+        let expected = format_args!("a document of rank {rank}");
+        Err(self.order.corrupt(4 * index(rank), expected, back))
+    }
+
     /// Appends the key of `rank` to `into`.
     pub(super) fn read(&self, rank: u32, into: &mut Vec<u8>) -> Result<()> {
         let start = into.len();
@@ -228,14 +240,7 @@ impl Keys {
             }
         }
         self.keys.check_len(end)?;
-        for rank in 0..self.doc_count {
-            let back = self.rank(self.doc(rank)?)?;
-            if back != rank {
-                let expected = format_args!("a document of rank {rank}");
-                return Err(self.order.corrupt(4 * index(rank), expected, back));
-            }
-        }
-        Ok(())
+        (0..self.doc_count).try_for_each(|rank| self.doc_of(rank).map(drop))
     }
 }
 

@@ -105,7 +105,7 @@ impl Documents for Merged<'_> {
         let push = |heap: &mut BinaryHeap<_>, input: u32, mut rank: u32| {
             let segment = self.inputs[index(input)].segment();
             while rank < segment.doc_count() {
-                let inside = segment.keys().doc(rank)?;
+                let inside = segment.keys().doc_of(rank)?;
                 if let Some(doc) = self.number(input, inside) {
                     let mut key = Vec::new();
                     segment.keys().read(rank, &mut key)?;

@@ -402,7 +402,38 @@ pub(crate) fn a_power_cut_during_recovery_leaves_one_of_two_commits() {
     conclude("crash_states", done);
 }
 
-/// The test above notices what it is there to notice.
+/// Repair may be cut off, too: run again, it ends where it would have ended.
+#[test]
+fn a_power_cut_during_repair_is_repaired_again() {
+    let (mut files, model) = prepared(3);
+    let segment = files.keys().find(|name| name.starts_with("segment-"));
+    let damaged = files.get_mut(&segment.unwrap().clone()).unwrap();
+    let middle = damaged.len() / 2;
+    Arc::make_mut(damaged)[middle] ^= 4;
+    let disk = Simulated::holding(&files);
+    let repair = Index::repair_storage(&disk, &config()).unwrap();
+    let index = Index::open_storage(Arc::new(disk.clone()), config()).unwrap();
+    let expected = model::content(&index.snapshot().unwrap());
+    let lost = repair.lost_keys().len() as u64 + repair.lost_unnamed();
+    let all = model.unwrap().len() as u64;
+    assert_eq!((lost, expected.len() as u64), (all / 3, all - all / 3));
+    let (mut states, mut wrong) = (0, Vec::new());
+    for prefix in 0..=disk.logged() {
+        states += disk.power_cuts(prefix, tier().effort, |files| {
+            let again: Arc<dyn Storage> = Arc::new(Simulated::holding(&files));
+            Index::repair_storage(&*again, &config()).unwrap();
+            let report = Index::verify_storage(&*again, sparsely::Verify::Full).unwrap();
+            let index = Index::open_storage(again, config()).unwrap();
+            let found = model::content(&index.snapshot().unwrap());
+            if found != expected || !report.is_clean() {
+                wrong.push(format!("after operation {prefix}: {found:?}, {report:?}"));
+            }
+        });
+    }
+    conclude("crash_states", vec![(states, wrong)]);
+}
+
+/// The first of these tests notices what it is there to notice.
 #[test]
 fn a_missing_sync_is_noticed() {
     for neglect in [
@@ -593,7 +624,7 @@ fn tier() -> Amount {
             Effort::NIGHTLY,
             Effort::NIGHTLY,
         ),
-        histories: tier.pick(2, 40, 150, 1000),
+        histories: tier.pick(2, 40, 250, 1000),
         nested_stride: tier.pick(30, 3, 1, 1),
         fault_stride: tier.pick(8, 1, 1, 1),
         failing_histories: tier.pick(1, 10, 20, 200),

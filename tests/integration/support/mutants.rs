@@ -1,6 +1,6 @@
 //! Indexes to damage, and the ways to damage them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use sparsely::{Config, Document, Index, Merging, Progress, SparseVector, storage::Storage};
 
@@ -9,7 +9,8 @@ use super::{
     simulated::{Files, Random, Simulated},
 };
 
-/// Small, but with deletes, several segments and an older generation, in both layouts.
+/// Small, but with deletes, several segments and an older generation, in both layouts; and between
+/// them with every section that a file may have.
 pub(crate) fn seeds() -> Vec<(Files, Model)> {
     let build = |config: Config, commits: u32| {
         let disk = Simulated::default();
@@ -34,7 +35,47 @@ pub(crate) fn seeds() -> Vec<(Files, Model)> {
     vec![
         build(config().merging(Merging::ByCaller), 3),
         build(config().ordered_from(0), 4),
+        everything(u64::MAX),
+        everything(1),
     ]
+}
+
+/// Documents that have all that a document may have.
+fn everything(ordered_from: u64) -> (Files, Model) {
+    let disk = Simulated::default();
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let config = config().keep_labels().keep_weights().partition_by("even");
+    let config = config.ordered_from(ordered_from).keep_lists();
+    let index = Index::with_storage(storage, config.merging(Merging::ByCaller)).unwrap();
+    let mut writer = index.writer().unwrap();
+    let mut model = Model::new();
+    for version in 0..20_u32 {
+        let key = format!("dir/key {version}");
+        let terms = vector(version);
+        let labels = terms
+            .terms()
+            .iter()
+            .map(|term| (*term, format!("term {term}")));
+        let labels: BTreeMap<_, _> = labels.collect();
+        let own = terms.terms().iter().copied().skip(1);
+        let document = super::model::document(&key, version)
+            .payload(vec![7; 3])
+            .full_vector(vector(version + 1))
+            .own_terms(own.collect::<Vec<_>>())
+            .labels(labels);
+        writer.upsert(document).unwrap();
+        model.insert(key, version);
+    }
+    writer.merge_all(&mut Progress::none()).unwrap();
+    writer.commit().unwrap();
+    for version in [3, 17] {
+        let key = format!("dir/key {version}");
+        writer.delete(key.as_str()).unwrap();
+        model.remove(&key);
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    (disk.files(), model)
 }
 
 /// One of several pieces of 64 KiB, in blocks where it has so many documents.
@@ -134,6 +175,74 @@ pub(crate) fn lengths(bytes: &[u8], place: usize) -> Vec<Vec<u8>> {
         values.extend(wide.map(|word| word.to_le_bytes().to_vec()));
     }
     values
+}
+
+/// Puts `bytes` in the place of the file `name` as an attacker would: with its checksums right, and
+/// with the manifests that name it changed to match, so that what opens it goes on to its sections.
+pub(crate) fn forge(files: &Files, name: &str, mut bytes: Vec<u8>) -> Files {
+    put_checksums_right(&mut bytes);
+    let mut forged = files.clone();
+    if let Some(footer) = bytes.last_chunk::<4>() {
+        let manifests = forged
+            .iter_mut()
+            .filter(|(name, _)| name.starts_with("manifest-"));
+        for (_, manifest) in manifests {
+            let manifest: &mut Vec<u8> = Arc::make_mut(manifest);
+            record(manifest, name, bytes.len(), *footer);
+        }
+    }
+    forged.insert(name.to_owned(), Arc::new(bytes));
+    forged
+}
+
+/// Has a sound manifest say that the file `name` is so long and ends in `footer`, where it names it.
+fn record(manifest: &mut [u8], name: &str, len: usize, footer: [u8; 4]) {
+    const SEGMENTS: u32 = 82;
+    let numbers: Vec<usize> = name
+        .split('-')
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    let sections = sections(manifest).into_iter();
+    let (_, segments) = sections
+        .into_iter()
+        .find(|(id, _)| *id == SEGMENTS)
+        .unwrap();
+    for at in segments.step_by(48) {
+        let has_deletes = number(manifest, at + 32) > 0;
+        let place = match numbers[..] {
+            [segment] if segment == number(manifest, at) => at + 8,
+            [segment, commit]
+                if segment == number(manifest, at)
+                    && commit == number(manifest, at + 24)
+                    && has_deletes =>
+            {
+                at + 32
+            }
+            _ => continue,
+        };
+        manifest[place..place + 8].copy_from_slice(&(len as u64).to_le_bytes());
+        manifest[place + 8..place + 12].copy_from_slice(&footer);
+    }
+    put_checksums_right(manifest);
+}
+
+/// The sections of a sound file, and where they lie.
+pub(crate) fn sections(file: &[u8]) -> Vec<(u32, Range<usize>)> {
+    let footer = file.len() - 64;
+    let table = number(file, footer);
+    let count = number(file, footer + 8) & 0xFFFF_FFFF;
+    let entries = file[table..table + count * 24].chunks(24);
+    let section = |entry: &[u8]| {
+        let id = u32::from_le_bytes(entry[..4].try_into().unwrap());
+        let start = number(entry, 8);
+        (id, start..start + number(entry, 16))
+    };
+    entries.map(section).collect()
+}
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    let bytes = bytes[at..at + 8].try_into().unwrap();
+    usize::try_from(u64::from_le_bytes(bytes)).unwrap()
 }
 
 /// Recomputes what can be found of a file's checksums; offsets are those of `docs/format.md`. The
