@@ -79,6 +79,7 @@ mod simd;
 mod sparse;
 mod statistics;
 pub mod storage;
+mod sync;
 pub mod text;
 #[cfg(feature = "train")]
 pub mod train;

@@ -2,6 +2,7 @@
 //! `docs/format.md`; a test compares the two.
 
 mod calibration;
+mod compared;
 mod manifest;
 mod names;
 mod reader;

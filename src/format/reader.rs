@@ -1,17 +1,11 @@
 //! Opens a file of sections: after [`FileView::open`] every section lies inside the file.
 
-use std::{
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{ops::Range, sync::Arc};
 
 use super::{
     ALIGNMENT, CHECKSUM_BLOCK_LEN, END_MAGIC, FOOTER_LEN, FileIdentity, HEADER_LEN, MAGIC,
     SECTION_COUNT_MAX, SECTION_ENTRY_LEN, SECTION_REQUIRED, SectionId, VERSION_MAJOR,
-    VERSION_MINOR,
+    VERSION_MINOR, compared::Compared,
 };
 use crate::{
     bytes::{Origin, Reader},
@@ -36,15 +30,6 @@ pub(crate) struct FileView {
     compared: Arc<Compared>,
 }
 
-/// Which blocks of 64 KiB were compared with their checksums.
-#[derive(Debug)]
-struct Compared {
-    /// A bit for each block that agreed.
-    agreed: Box<[AtomicU64]>,
-    /// The first block that [`FileView::touch`] found damaged, plus 1; 0: none.
-    damaged: AtomicU64,
-}
-
 impl FileView {
     /// Opens `bytes`, the content of the file `name`, which must be what `identity` says and hold
     /// no required section but those of `known`.
@@ -63,25 +48,19 @@ impl FileView {
         let footer = frame.footer(identity)?;
         let sections = frame.sections(&footer, known)?;
         let checksums = frame.checksums(&footer, len)?;
-        let words = footer.checksum_count.div_ceil(64);
         Ok(FileView {
             name: name.to_owned(),
             sections,
             checksums,
             covered: footer.table.end,
-            compared: Arc::new(Compared {
-                agreed: (0..words).map(|_| AtomicU64::new(0)).collect(),
-                damaged: AtomicU64::new(0),
-            }),
+            compared: Arc::new(Compared::new(footer.checksum_count)),
             bytes,
         })
     }
 
     /// From now on nothing is compared with its checksum: to name what a damaged file held.
     pub(crate) fn trust(&self) {
-        for word in &self.compared.agreed {
-            word.store(u64::MAX, Ordering::Relaxed);
-        }
+        self.compared.trust_all();
     }
 
     /// The identity that a header claims, unchecked but for its checksum: for `verify`, and for
@@ -173,7 +152,7 @@ impl FileView {
     pub(crate) fn check(&self, section: &'static str, range: Range<usize>) -> Result<()> {
         let first = range.start / CHECKSUM_BLOCK_LEN;
         let last = range.end.saturating_sub(1) / CHECKSUM_BLOCK_LEN;
-        if first == last && self.was_compared(first) || range.is_empty() {
+        if first == last && self.compared.has_agreed(first) || range.is_empty() {
             return Ok(());
         }
         self.compare(section, first, last)
@@ -185,7 +164,7 @@ impl FileView {
     pub(crate) fn touch(&self, section: &'static str, range: Range<usize>) -> bool {
         let first = range.start / CHECKSUM_BLOCK_LEN;
         let last = range.end.saturating_sub(1) / CHECKSUM_BLOCK_LEN;
-        if first == last && self.was_compared(first) || range.is_empty() {
+        if first == last && self.compared.has_agreed(first) || range.is_empty() {
             return true;
         }
         #[cfg(sparsely_planted)]
@@ -198,38 +177,20 @@ impl FileView {
     /// The damage that [`FileView::touch`] met, if any: whatever was computed since is void, for
     /// the life of this view.
     pub(crate) fn damage(&self, section: &'static str) -> Result<()> {
-        let damaged = self.compared.damaged.load(Ordering::Relaxed);
-        let Some(block) = damaged.checked_sub(1) else {
+        let Some(block) = self.compared.damaged() else {
             return Ok(());
         };
-        let start = usize::try_from(block).unwrap_or(0) * CHECKSUM_BLOCK_LEN;
+        let start = block * CHECKSUM_BLOCK_LEN;
         self.verify_range(start..start + 1, section)
-    }
-
-    #[inline]
-    fn was_compared(&self, block: usize) -> bool {
-        // Relaxed: the bit says something of bytes that never change.
-        let word = self.compared.agreed.get(block / 64);
-        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
     }
 
     #[cold]
     fn compare(&self, section: &'static str, first: usize, last: usize) -> Result<()> {
-        for block in first..=last {
-            if !self.was_compared(block) {
-                let start = block * CHECKSUM_BLOCK_LEN;
-                let agrees = self.verify_range(start..start + 1, section);
-                if agrees.is_err() {
-                    let found = block as u64 + 1;
-                    self.compared.damaged.store(found, Ordering::Relaxed);
-                }
-                agrees?;
-                if let Some(word) = self.compared.agreed.get(block / 64) {
-                    word.fetch_or(1 << (block % 64), Ordering::Relaxed);
-                }
-            }
-        }
-        Ok(())
+        (first..=last).try_for_each(|block| {
+            let start = block * CHECKSUM_BLOCK_LEN;
+            let compare = || self.verify_range(start..start + 1, section);
+            self.compared.compare(block, compare)
+        })
     }
 
     fn verify_range(&self, range: Range<usize>, section: &'static str) -> Result<()> {

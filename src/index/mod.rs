@@ -13,6 +13,7 @@ mod lines;
 mod memory_index;
 mod merge_job;
 mod merge_policy;
+mod newest;
 mod recovery;
 mod repair;
 mod snapshot;
@@ -24,14 +25,14 @@ mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 pub(crate) use self::commit::random;
 #[cfg(feature = "json")]
 pub use self::lines::{Export, Import};
-use self::{commit::Failure, state::State};
+use self::{commit::Failure, newest::Newest, state::State};
 pub use self::{
     config::{Checks, Config, Durability, Merging},
     memory_index::MemoryIndex,
@@ -82,7 +83,7 @@ struct Core {
     storage: Arc<dyn Storage>,
     config: Config,
     /// The newest commit that this process has seen: what it has open is not opened again.
-    newest: Mutex<Arc<State>>,
+    newest: Newest<State>,
 }
 
 impl Index {
@@ -183,8 +184,7 @@ impl Index {
     /// # Errors
     /// As [`Index::open`].
     pub fn snapshot(&self) -> Result<Snapshot> {
-        self.core.refresh()?;
-        Ok(Snapshot::new(self.core.clone(), self.core.newest()))
+        Ok(Snapshot::new(self.core.clone(), self.core.refresh()?))
     }
 
     /// The newest commit that is whole.
@@ -192,8 +192,7 @@ impl Index {
     /// # Errors
     /// As [`Index::open`].
     pub fn latest_commit(&self) -> Result<CommitId> {
-        self.core.refresh()?;
-        Ok(self.core.newest().manifest.commit)
+        Ok(self.core.refresh()?.manifest.commit)
     }
 
     /// The files below.
@@ -237,11 +236,10 @@ impl Index {
     }
 
     fn new(storage: Arc<dyn Storage>, config: Config, state: State) -> Index {
-        let newest = Mutex::new(Arc::new(state));
         let core = Core {
             storage,
             config,
-            newest,
+            newest: Newest::new(state),
         };
         Index {
             core: Arc::new(core),
@@ -250,33 +248,20 @@ impl Index {
 }
 
 impl Core {
-    fn newest(&self) -> Arc<State> {
-        // Holders only copy a pointer, so a poisoned lock is still whole.
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.clone()
-    }
-
-    fn set_newest(&self, state: Arc<State>) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        *newest = state;
-    }
-
-    /// Looks for a newer commit, of this process or another.
-    fn refresh(&self) -> Result<()> {
+    /// Looks for a newer commit, of this process or another, and returns the newest.
+    fn refresh(&self) -> Result<Arc<State>> {
         #[cfg(sparsely_planted)]
         if crate::planted::bug("planted: refresh stays where it is") {
-            return Ok(());
+            return Ok(self.newest.get());
         }
-        let known = self.newest();
-        let commits = commit::commits(&self.storage.list()?);
-        let is_newest = commits.first() == Some(&known.manifest.commit)
-            && recovery::read_manifest(&*self.storage, known.manifest.commit)
-                .is_ok_and(|manifest| manifest == known.manifest);
-        if !is_newest {
-            let state = recovery::load(&*self.storage, self.config.checks, Some(&known))?;
-            self.set_newest(Arc::new(state));
-        }
-        Ok(())
+        let stands = |known: &State| -> Result<bool> {
+            let commits = commit::commits(&self.storage.list()?);
+            Ok(commits.first() == Some(&known.manifest.commit)
+                && recovery::read_manifest(&*self.storage, known.manifest.commit)
+                    .is_ok_and(|manifest| manifest == known.manifest))
+        };
+        let load = |known: &State| recovery::load(&*self.storage, self.config.checks, Some(known));
+        self.newest.refresh(stands, load)
     }
 }
 

@@ -38,8 +38,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Index::snapshot`](crate::Index::snapshot); this snapshot then stays as it is.
     pub fn refresh(&mut self) -> Result<bool> {
-        self.core.refresh()?;
-        let newest = self.core.newest();
+        let newest = self.core.refresh()?;
         let is_other = newest.manifest != self.state.manifest;
         self.state = newest;
         Ok(is_other)

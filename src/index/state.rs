@@ -1,6 +1,6 @@
 //! What one commit is, opened: its manifest, its segments, and what they add up to.
 
-use super::recovery::Fallback;
+use super::{newest::Succeeds, recovery::Fallback};
 use crate::{
     error::{Error, Result},
     format::{FileName, Manifest, SegmentRecord},
@@ -62,6 +62,14 @@ impl State {
         let records = &self.manifest.segments;
         let at = records.binary_search_by_key(&id, |record| record.id).ok()?;
         Some((&records[at], self.segments.get(at)?))
+    }
+}
+
+impl Succeeds for State {
+    /// A later commit of the same index that is whole.
+    fn succeeds(&self, other: &State) -> bool {
+        let is_later = self.manifest.commit > other.manifest.commit;
+        is_later && self.manifest.index == other.manifest.index && self.fallback.is_none()
     }
 }
 

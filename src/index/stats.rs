@@ -93,7 +93,7 @@ impl Index {
     /// As [`Index::snapshot`].
     pub fn stats(&self) -> Result<Stats> {
         self.core.refresh()?;
-        let state = self.core.newest();
+        let state = self.core.newest.get();
         let manifest = &state.manifest;
         let segments: Vec<SegmentStats> = manifest
             .segments

@@ -101,7 +101,7 @@ impl Writer {
                 }
             }
         }
-        let state = recovery::load(storage, core.config.checks, Some(&core.newest()))?;
+        let state = recovery::load(storage, core.config.checks, Some(&core.newest.get()))?;
         if let Some(fallback) = &state.fallback
             && core.config.durability == super::Durability::Full
         {
@@ -129,7 +129,7 @@ impl Writer {
             next_commit,
             health: Health::Sound,
         };
-        writer.core.set_newest(writer.base.clone());
+        writer.core.newest.set(writer.base.clone());
         writer.remove_unneeded();
         Ok(writer)
     }
@@ -225,7 +225,7 @@ impl Writer {
         self.next_commit = next_commit;
         self.previous = Some(self.base.manifest.clone());
         self.base = Arc::new(state);
-        self.core.set_newest(self.base.clone());
+        self.core.newest.set(self.base.clone());
         self.work = Work::after(&self.base, self.work.next_segment);
         self.remove_unneeded();
         Ok(commit)

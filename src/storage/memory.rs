@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
 };
 
 use super::{FileBytes, LockAttempt, Storage, WriteFile};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sync::{AtomicBool, Mutex, MutexGuard, Ordering},
+};
 
 /// A directory in memory. Clones share it.
 ///
@@ -155,5 +155,49 @@ mod tests {
         drop((lock, held));
         let again = memory.try_lock("l").unwrap();
         assert!(matches!(again, LockAttempt::Acquired(_)));
+    }
+}
+
+#[cfg(all(loom, test))]
+mod loom_models {
+    use loom::thread;
+
+    use super::*;
+
+    /// Reads a number, and writes one more in its place.
+    fn count(memory: &Memory, lock: LockAttempt) -> usize {
+        let LockAttempt::Acquired(_lock) = lock else {
+            return 0;
+        };
+        let read = memory.open("count").map_or(0, |bytes| bytes.len());
+        let _ = memory.remove("count");
+        let mut file = memory.create("count").unwrap();
+        file.write(&vec![0; read + 1]).unwrap();
+        1
+    }
+
+    fn check(lock: impl Fn(&Memory) -> LockAttempt + Copy + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let memory = Memory::default();
+            let work = |memory: Memory| move || count(&memory, lock(&memory));
+            let other = thread::spawn(work(memory.clone()));
+            let done = work(memory.clone())() + other.join().unwrap();
+            let counted = memory.open("count").map_or(0, |bytes| bytes.len());
+            assert_eq!(counted, done, "two at once");
+        });
+    }
+
+    #[test]
+    fn one_at_a_time_holds_the_lock() {
+        check(|memory| memory.try_lock("l").unwrap());
+    }
+
+    /// The model can fail: without the lock both write what one would have written.
+    #[test]
+    #[should_panic]
+    fn without_a_lock_one_change_is_lost() {
+        check(|_| LockAttempt::Acquired(Box::new(())));
     }
 }

@@ -59,13 +59,14 @@ pub(crate) fn readers_see_whole_commits_while_a_writer_writes() {
     let done = AtomicBool::new(false);
     let done = &done;
     std::thread::scope(|scope| {
-        for reader in 0..3 {
+        for reader in 0..4 {
             let path = dir.path();
             let shared = index.clone();
             scope.spawn(move || {
-                // One handle shared with the writer, the others as other processes have them.
+                // Two share their handle with the writer, the others have theirs as other processes
+                // do.
                 let index = match reader {
-                    0 => shared,
+                    0 | 1 => shared,
                     _ => Index::open(path).unwrap(),
                 };
                 let mut snapshot = index.snapshot().unwrap();

@@ -9,7 +9,7 @@ use std::{
 /// Lowest first; the list of `ARCHITECTURE.md`. `encode` stands over the rest of its floor: encoders
 /// read words of `text`.
 const FLOORS: &[&[&str]] = &[
-    &["error", "id", "planted"],
+    &["error", "id", "planted", "sync"],
     &["bytes", "simd", "sparse", "progress", "statistics"],
     &["quantize", "codec", "storage", "text"],
     &["encode"],
