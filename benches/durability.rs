@@ -19,7 +19,7 @@ use std::{
 };
 
 use serde_json::json;
-use sparsely::{Config, Document, Index, Progress, Query, Searcher, SparseVector};
+use sparsely::{Checks, Config, Document, Index, Progress, Query, Searcher, SparseVector};
 
 const TERMS: u32 = 30_000;
 const DOCUMENT_TERMS: usize = 60;
@@ -142,6 +142,7 @@ fn replacement(work: &Path, documents: u64) -> serde_json::Value {
         updated.extend(searches(&index, QUERIES));
         merged.extend(searches(&fresh, QUERIES));
     }
+    let checks = checks(&work.join("copy"));
     let (updated, merged) = (quantiles(&mut updated), quantiles(&mut merged));
     let ratio = updated["p50"].as_f64().unwrap() / merged["p50"].as_f64().unwrap();
     json!({
@@ -156,6 +157,41 @@ fn replacement(work: &Path, documents: u64) -> serde_json::Value {
         "search_ms_after": updated,
         "search_ms_of_one_segment": merged,
         "ratio_of_p50": ratio,
+        "checks": checks,
+    })
+}
+
+/// What comparing pieces with their checksums when they are first needed adds to searches: the
+/// same searches on an index that was just opened so, again on that one, and on one that compared
+/// everything when it was opened.
+fn checks(path: &Path) -> serde_json::Value {
+    let open = |checks| {
+        let start = Instant::now();
+        let index = Index::open_with(path, Config::new().checks(checks)).unwrap();
+        (index, start.elapsed().as_secs_f64() * 1e3)
+    };
+    let total = |index: &Index| {
+        let times = searches(index, QUERIES);
+        times.iter().sum::<Duration>().as_secs_f64() * 1e3
+    };
+    let (everything, open_everything) = open(Checks::Everything);
+    let (mut first, mut again, mut compared, mut opened) = (0.0, 0.0, 0.0, 0.0);
+    // In turns, so that what else the machine does hits all.
+    const TURNS: u32 = 5;
+    for _ in 0..TURNS {
+        compared += total(&everything);
+        let (on_touch, time) = open(Checks::OnTouch);
+        opened += time;
+        first += total(&on_touch);
+        again += total(&on_touch);
+    }
+    json!({
+        "queries": QUERIES,
+        "open_everything_ms": open_everything,
+        "open_on_touch_ms": opened / f64::from(TURNS),
+        "first_searches_ms": first / f64::from(TURNS),
+        "ratio_of_first": first / compared,
+        "ratio_of_later": again / compared,
     })
 }
 
