@@ -153,8 +153,10 @@ fn in_blocks(
         .iter()
         .filter_map(|(term, weight)| Some((view.find(term)?, f64::from(weight))))
         .collect();
-    let weights: [f64; 256] =
-        std::array::from_fn(|impact| f64::from(scale.weight(impact.to_le_bytes()[0])));
+    let mut weights = [0.0; 256];
+    for (weight, impact) in weights.iter_mut().zip(0..=u8::MAX) {
+        *weight = f64::from(scale.weight(impact));
+    }
     let block_of = |doc: DocId| doc.0 / BLOCK_LEN;
     let groups = || docs.chunk_by(|a, b| block_of(*a) == block_of(*b));
     let mut ahead = groups();

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Bytes of a document that are fetched ahead at most: the length of a damaged one may be anything.
-const PREFETCHED_MAX: u64 = 4096;
+const PREFETCHED_MAX: usize = 4096;
 
 /// Reads what [`ListsWriter`] wrote.
 #[derive(Clone, Debug)]
@@ -60,12 +60,12 @@ impl Lists {
         let Some((start, end)) = place(doc.index()).zip(place(doc.index() + 1)) else {
             return;
         };
-        let Ok(start) = usize::try_from(start) else {
+        let [Ok(start), Ok(end)] = [start, end].map(usize::try_from) else {
             return;
         };
-        let len = end.saturating_sub(start as u64).min(PREFETCHED_MAX);
-        for line in 0..=len / 64 {
-            prefetch(self.bytes.bytes(), start.saturating_add(line as usize * 64));
+        let end = end.min(start.saturating_add(PREFETCHED_MAX));
+        for at in (start..end).step_by(64) {
+            prefetch(self.bytes.bytes(), at);
         }
     }
 

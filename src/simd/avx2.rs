@@ -48,15 +48,18 @@ fn run<P: Plain>(plain: P) -> P::Output {
 /// The largest byte of a word.
 #[inline(always)]
 pub(super) fn largest_byte(word: u64) -> u8 {
-    // SAFETY: every x86-64 CPU has SSE2, and values in registers are all that is touched.
-    let most = unsafe {
-        let bytes = _mm_cvtsi64_si128(word.cast_signed());
-        let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<32>(bytes));
-        let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<16>(bytes));
-        let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<8>(bytes));
-        _mm_cvtsi128_si32(bytes)
-    };
-    most.to_le_bytes()[0]
+    // SAFETY: every x86-64 CPU has SSE2.
+    unsafe { largest_byte_sse2(word) }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn largest_byte_sse2(word: u64) -> u8 {
+    let bytes = _mm_cvtsi64_si128(word.cast_signed());
+    let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<32>(bytes));
+    let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<16>(bytes));
+    let bytes = _mm_max_epu8(bytes, _mm_srli_epi64::<8>(bytes));
+    _mm_cvtsi128_si32(bytes).to_le_bytes()[0]
 }
 
 /// Asks for the cache line of `byte`.

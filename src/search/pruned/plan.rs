@@ -153,7 +153,7 @@ impl Term {
     fn code(&self, largest: u8) -> u32 {
         let most = u32::from(self.most_impact);
         let over = u32::from(largest.min(self.most_impact)) * CODE_MAX + most - 1;
-        over * self.inverse >> IMPACT_BITS
+        (over * self.inverse) >> IMPACT_BITS
     }
 
     /// The scaled bound of a sparse term's score.
