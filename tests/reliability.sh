@@ -11,9 +11,10 @@ export CARGO_TERM_COLOR=never
 
 tier=${1:-}
 json=${2:-}
+# Seconds of fuzzing are those of each target.
 case "$tier" in
-  short) fuzz_seconds=5 ;;
-  nightly) fuzz_seconds=300 ;;
+  short) fuzz_seconds=3 ;;
+  nightly) fuzz_seconds=330 ;;
   release) fuzz_seconds=28800 ;;
   *) echo "usage: tests/reliability.sh short|nightly|release [--json]" >&2; exit 2 ;;
 esac
@@ -27,9 +28,13 @@ failed=0
 say() { printf '\n== %s\n' "$*"; }
 attempt() { "$@" || { failed=1; echo "FAILED: $*" >&2; }; }
 
+# Millions of states are worth a longer build; all checks of a test build stay on.
+build=(cargo)
+[ "$tier" = short ] || build+=(--config profile.dev.package.sparsely.opt-level=3)
+
 # The test binary of a build, by asking cargo.
 binary() {
-  cargo test --locked --test integration --no-run --message-format=json-render-diagnostics "$@" |
+  "${build[@]}" test --locked --test integration --no-run --message-format=json-render-diagnostics "$@" |
     python3 -c 'import json, sys
 for line in sys.stdin:
     artifact = json.loads(line)
@@ -41,7 +46,7 @@ say "build"
 # Bugs are planted in the project's own crates only: dependencies are shared with the other build.
 planted=$(RUSTC_WORKSPACE_WRAPPER="$PWD/tests/planted_rustc.sh" binary)
 ordinary=$(binary)
-cargo test --locked --test memory_bound --no-run
+"${build[@]}" test --locked --test memory_bound --no-run
 
 say "planted bugs"
 grep -q "planted: segments are not synced" "$planted" || { echo "no bug was planted" >&2; failed=1; }
@@ -58,19 +63,36 @@ attempt "$ordinary" crash:: corrupt:: concurrency:: differential:: hazards:: mer
 echo "took $((SECONDS - tests)) s"
 
 say "memory"
-attempt cargo test --locked --test memory_bound -- --nocapture
+attempt "${build[@]}" test --locked --test memory_bound -- --nocapture
+
+unset SPARSELY_REPORT
+
+if [ "$tier" != short ]; then
+  say "models of threads (loom)"
+  attempt env RUSTFLAGS="--cfg loom" cargo test --locked --lib --target-dir target/loom loom_models
+  say "undefined behaviour (Miri)"
+  if cargo +nightly miri --version >/dev/null 2>&1; then
+    attempt tests/miri.sh
+  else
+    echo "Miri is missing: not run"
+  fi
+fi
 
 say "fuzzing"
-unset SPARSELY_REPORT
 : >"$work/fuzz"
 if [ -d fuzz ] && cargo +nightly fuzz --version >/dev/null 2>&1; then
-  for target in $(cargo +nightly fuzz list); do
-    echo "-- $target, $fuzz_seconds s"
-    attempt cargo +nightly fuzz run "$target" -- -max_total_time="$fuzz_seconds" -print_final_stats=1 \
-      >"$work/fuzz.$target" 2>&1
-    tail -n 3 "$work/fuzz.$target"
-    grep -a "^Done " "$work/fuzz.$target" >>"$work/fuzz" || true
-  done
+  attempt cargo run --quiet --manifest-path fuzz/Cargo.toml --example seeds
+  attempt cargo +nightly fuzz build
+  fuzz() {
+    cargo +nightly fuzz run "$1" -- -max_total_time="$fuzz_seconds" -max_len=16384 -timeout=30 \
+      -print_final_stats=1 >"$work/fuzz.$1" 2>&1 || { echo "FAILED: $1"; tail -n 40 "$work/fuzz.$1"; return 1; }
+    echo "$1: $(grep -a "^Done " "$work/fuzz.$1" | tee -a "$work/fuzz")"
+  }
+  export -f fuzz
+  export work fuzz_seconds
+  # One target a core.
+  cargo +nightly fuzz list >"$work/targets"
+  attempt xargs -a "$work/targets" -P "$(nproc)" -I{} bash -c 'fuzz {}'
 else
   echo "cargo-fuzz or a nightly toolchain is missing: not fuzzed"
 fi

@@ -2,5 +2,7 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    sparsely_fuzz::read_all(&sparsely_fuzz::damaged(data));
+    if let Some(files) = sparsely_fuzz::damaged(data) {
+        sparsely_fuzz::read_all(&files);
+    }
 });

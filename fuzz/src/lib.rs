@@ -1,135 +1,278 @@
-//! What the fuzz targets share: a small index that holds every kind of section, damage done to its
-//! files, and the checksums put right again, as an attacker would.
+//! What the fuzz targets share: small indexes that hold every kind of section between them, damage
+//! done to their files as an attacker would, with every checksum right, and everything that reads.
+//!
+//! The indexes and the forging are those of the integration tests.
 
-use std::sync::{Arc, LazyLock};
+#[allow(dead_code, unreachable_pub, reason = "fuzzing needs some of what the tests share")]
+#[path = "../../tests/integration/support/mod.rs"]
+mod support;
 
-use sparsely::{
-    Config, Document, Index, Mode, Query, Result, Searcher, SparseVector,
-    storage::{Memory, Storage},
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
 };
 
-/// The files of a small, sound index.
-pub static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
-    let memory = Memory::default();
-    build(memory.clone()).expect("a sound index builds");
-    let names = memory.list().expect("memory lists");
-    let file = |name: String| {
-        let bytes = memory.open(&name).expect("memory opens").to_vec();
-        (name, bytes)
-    };
-    names.into_iter().map(file).collect()
+use sparsely::{
+    Checks, ErrorKind, Filter, Index, Mode, Progress, Query, Result, Searcher, SparseVector,
+    Verify,
+    storage::Storage,
+};
+use support::{
+    model::{config, vector},
+    mutants::{forge, put_checksums_right, sections, seeds},
+    simulated::Simulated,
+};
+
+/// Names with their bytes.
+pub type Files = std::collections::BTreeMap<String, Arc<Vec<u8>>>;
+
+/// Sound indexes: windows, blocks, and both with every section.
+pub static INDEXES: LazyLock<Vec<Files>> =
+    LazyLock::new(|| seeds().into_iter().map(|(files, _)| files).collect());
+
+/// Every section of every file of [`INDEXES`]: index, file, place among the file's sections.
+pub static SECTIONS: LazyLock<Vec<(usize, String, usize)>> = LazyLock::new(|| {
+    let mut all = Vec::new();
+    for (index, files) in INDEXES.iter().enumerate() {
+        for (name, bytes) in files.iter().filter(|(name, _)| name.contains('-')) {
+            let count = sections(bytes).len();
+            all.extend((0..count).map(|place| (index, name.clone(), place)));
+        }
+    }
+    all
 });
 
-fn build(memory: Memory) -> Result<()> {
-    let config = Config::new().weight_limit(4.0).keep_statistics().keep_labels();
-    let index = Index::with_storage(Arc::new(memory), config)?;
-    let mut writer = index.writer()?;
-    for commit in 0..3_u32 {
-        for number in 0..20_u32 {
-            let terms = (0..12).map(|step| ((number * 7 + step * step * 5) % 97, 0.25 + step as f32 / 4.0));
-            let pairs: std::collections::BTreeMap<u32, f32> = terms.collect();
-            let vector = SparseVector::new(pairs)?;
-            let document = Document::new(format!("{commit}/{number}"), vector)
-                .text(format!("text of {number}"))
-                .payload(vec![number as u8; 40])
-                .field("name", format!("n{}", number % 3))
-                .field("number", i64::from(number))
-                .field("even", number % 2 == 0);
-            writer.upsert(document)?;
-        }
-        writer.delete("0/3")?;
-        writer.commit()?;
-    }
-    Ok(())
+/// The bytes of one of [`SECTIONS`].
+pub fn section(at: usize) -> Vec<u8> {
+    let (index, name, place) = &SECTIONS[at];
+    let bytes = &INDEXES[*index][name];
+    bytes[sections(bytes)[*place].1.clone()].to_vec()
 }
 
-/// Overwrites bytes of one file: `data` is the file's number, whether to seal it again, then
-/// (offset, byte) pairs of 3 bytes each.
-pub fn damaged(data: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut files = FILES.clone();
-    let Some((&[file, seal], edits)) = data.split_first_chunk::<2>() else {
-        return files;
-    };
-    let at = usize::from(file) % files.len();
-    let (_, bytes) = &mut files[at];
+/// One section, which the first byte chooses, replaced by the other bytes.
+pub fn with_section(data: &[u8]) -> Option<Files> {
+    let (&chosen, content) = data.split_first()?;
+    let (index, name, place) = &SECTIONS[usize::from(chosen) % SECTIONS.len()];
+    let files = &INDEXES[*index];
+    Some(forge(files, name, rebuilt(&files[name], *place, content)))
+}
+
+/// A file whose section number `place` has another content, framed as `docs/format.md` says.
+fn rebuilt(file: &[u8], place: usize, content: &[u8]) -> Vec<u8> {
+    let pad = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().next_multiple_of(64), 0);
+    let footer = &file[file.len() - 64..];
+    let old_table = number(&footer[..8]);
+    let mut out = file[..64].to_vec();
+    let mut table = Vec::new();
+    for (at, (_, range)) in sections(file).into_iter().enumerate() {
+        pad(&mut out);
+        let bytes = if at == place { content } else { &file[range] };
+        let entry = old_table + at * 24;
+        table.extend_from_slice(&file[entry..entry + 8]);
+        table.extend_from_slice(&(out.len() as u64).to_le_bytes());
+        table.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        out.extend_from_slice(bytes);
+    }
+    pad(&mut out);
+    let table_offset = out.len() as u64;
+    out.extend_from_slice(&table);
+    let checksums = out.len().div_ceil(64 * 1024);
+    out.resize(out.len() + checksums * 4, 0);
+    pad(&mut out);
+    let start = out.len();
+    out.extend_from_slice(footer);
+    let len = out.len() as u64;
+    out[start..start + 8].copy_from_slice(&table_offset.to_le_bytes());
+    out[start + 16..start + 24].copy_from_slice(&(checksums as u64).to_le_bytes());
+    out[start + 32..start + 40].copy_from_slice(&len.to_le_bytes());
+    out
+}
+
+/// Overwrites bytes of one file: `data` is the index, the file, whether to put checksums right,
+/// then (offset, byte) pairs of 3 bytes each.
+pub fn damaged(data: &[u8]) -> Option<Files> {
+    let (&[index, file, seal], edits) = data.split_first_chunk::<3>()?;
+    let files = &INDEXES[usize::from(index) % INDEXES.len()];
+    let (name, bytes) = files.iter().nth(usize::from(file) % files.len())?;
+    let mut bytes = bytes.to_vec();
     for edit in edits.chunks_exact(3) {
         let offset = usize::from(edit[0]) << 8 | usize::from(edit[1]);
         if let Some(byte) = bytes.get_mut(offset) {
             *byte = edit[2];
         }
     }
-    if seal % 2 == 1 {
-        reseal(bytes);
+    Some(match seal % 4 {
+        0 => {
+            let mut changed = files.clone();
+            changed.insert(name.clone(), Arc::new(bytes));
+            changed
+        }
+        _ => forge(files, name, bytes),
+    })
+}
+
+/// Any bytes between the header and the footer of an index's newest manifest.
+pub fn with_manifest(data: &[u8]) -> Option<Files> {
+    let (&index, body) = data.split_first()?;
+    let mut files = INDEXES[usize::from(index) % INDEXES.len()].clone();
+    let manifests = files.iter_mut().filter(|(name, _)| name.starts_with("manifest-"));
+    let (_, newest) = manifests.max_by_key(|(name, _)| name.len() * 1000 + name.bytes().map(usize::from).sum::<usize>())?;
+    let mut bytes = newest[..64].to_vec();
+    bytes.extend_from_slice(body);
+    bytes.resize(bytes.len().next_multiple_of(64), 0);
+    bytes.extend_from_slice(&newest[newest.len() - 64..]);
+    put_checksums_right(&mut bytes);
+    *newest = Arc::new(bytes);
+    Some(files)
+}
+
+fn number(bytes: &[u8]) -> usize {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+/// Verifies, exports, searches, reads and merges an index of `files`: whatever they say, the
+/// outcome is an answer or an error; and what full verification calls clean can be used.
+pub fn read_all(files: &Files) {
+    let storage: Arc<dyn Storage> = Arc::new(Simulated::holding(files));
+    let Ok(report) = Index::verify_storage(&*storage, Verify::Full) else {
+        return;
+    };
+    let exported = Index::export_storage(&*storage, std::io::sink(), &mut Progress::none());
+    let used = use_up(&storage).and(exported);
+    if report.is_clean()
+        && let Err(error) = used
+    {
+        assert_ne!(error.kind(), ErrorKind::Corrupt, "called clean: {error}");
     }
+}
+
+fn use_up(storage: &Arc<dyn Storage>) -> Result<()> {
+    let index = Index::open_storage(storage.clone(), config().checks(Checks::OnTouch))?;
+    let snapshot = index.snapshot()?;
+    let mut first = Ok(());
+    let mut keep = |outcome: Result<()>| {
+        if first.is_ok() {
+            first = outcome;
+        }
+    };
+    let whole = SparseVector::new((0..120).map(|term| (term, 1.0)))?;
+    for asked in [vector(3), whole] {
+        let query = Query::new(asked.clone()).top(7).fields(["version"]);
+        for mode in [Mode::Exact, Mode::Exhaustive, Mode::Approximate(sparsely::Approximation::Blocks(1))] {
+            keep(snapshot.search(&query.clone().mode(mode)).map(drop));
+        }
+        // Needs weights, full vectors or fields that not every index has.
+        let _ = snapshot.search(&query.clone().mode(Mode::FloatExact));
+        let _ = snapshot.search(&query.clone().rescore(5));
+        for filter in [
+            Filter::equals("even", true),
+            Filter::range("version", 3..9),
+            Filter::key_prefix("dir/"),
+            Filter::not(Filter::equals("even", false)),
+        ] {
+            let _ = snapshot.search(&query.clone().filter(filter));
+        }
+    }
+    for key in snapshot.keys().take(100) {
+        match key {
+            Ok(key) => {
+                keep(snapshot.document(&key).map(drop));
+                let _ = snapshot.explain(&Query::new(vector(1)), &key);
+            }
+            Err(error) => keep(Err(error)),
+        }
+    }
+    for term in 0..130 {
+        keep(snapshot.label(term.into()).map(drop));
+    }
+    let merged = index.writer().and_then(|mut writer| {
+        writer.merge_all(&mut Progress::none())?;
+        writer.commit()
+    });
+    keep(merged.map(drop));
+    first
+}
+
+/// A directory of this process's own, for what is read by path.
+pub fn folder() -> &'static Path {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = std::env::temp_dir().join(format!("sparsely-fuzz-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a directory to write in");
+        folder
+    });
+    &FOLDER
+}
+
+/// A file of [`folder`] with these bytes.
+pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    std::fs::write(&path, bytes).expect("a file is written");
+    path
+}
+
+/// Every file below a directory of the project's own test models, by its path inside.
+pub fn model(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    fn into(root: &Path, at: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(at)
+            .expect("a directory of models")
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        entries.sort();
+        for path in entries {
+            match path.is_dir() {
+                true => into(root, &path, files),
+                false => {
+                    let inside = path.strip_prefix(root).expect("below").to_owned();
+                    files.push((inside, std::fs::read(&path).expect("a file")));
+                }
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/models").join(name);
+    let mut files = Vec::new();
+    into(&root, &root, &mut files);
     files
 }
 
-/// Opens an index of `files`, reads all of it and searches: whatever the files say, the outcome is
-/// an answer or an error.
-pub fn read_all(files: &[(String, Vec<u8>)]) {
-    let memory = Memory::default();
-    for (name, bytes) in files {
-        let file = memory.create(name).and_then(|mut file| {
-            file.write(bytes)?;
-            file.sync()
-        });
-        file.expect("memory takes every file");
-    }
-    let Ok(index) = Index::with_storage(Arc::new(memory), Config::new()) else {
-        return;
-    };
-    let Ok(snapshot) = index.snapshot() else {
-        return;
-    };
-    for key in snapshot.keys().take(200).flatten() {
-        let _ = snapshot.document(key);
-    }
-    let vector = SparseVector::new((0..97).map(|term| (term, 1.0))).expect("a sound vector");
-    for mode in [Mode::Exact, Mode::Exhaustive] {
-        let _ = snapshot.search(&Query::new(vector.clone()).top(10).mode(mode));
-    }
-    if let Ok(mut writer) = index.writer() {
-        let _ = writer.merge_all(&mut sparsely::Progress::none());
-        let _ = writer.commit();
-    }
+/// Model directories whose files are replaced one at a time: all files of all of them.
+pub struct Models {
+    files: Vec<(String, PathBuf, Vec<u8>)>,
 }
 
-/// Puts every checksum of a file right (docs/format.md, section 3); leaves alone what is no file.
-pub fn reseal(file: &mut [u8]) {
-    const HEADER: usize = 64;
-    const FOOTER: usize = 64;
-    let len = file.len();
-    if len < HEADER + FOOTER {
-        return;
-    }
-    put_crc(file, 0..60, 60);
-    let footer = len - FOOTER;
-    let table = number(file, footer, 8);
-    let sections = number(file, footer + 8, 4);
-    let Some(table_end) = sections.checked_mul(24).and_then(|len| table.checked_add(len)) else {
-        return;
-    };
-    if table_end > footer {
-        return;
-    }
-    put_crc(file, table..table_end, footer + 12);
-    let blocks: Vec<u32> = file[..table_end].chunks(64 * 1024).map(crc32fast::hash).collect();
-    for (at, crc) in blocks.iter().enumerate() {
-        let at = table_end + at * 4;
-        if at + 4 <= footer {
-            file[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+impl Models {
+    /// Copies the models named into [`folder`].
+    pub fn copied(names: &[&str]) -> Models {
+        let mut files = Vec::new();
+        for name in names {
+            for (path, bytes) in model(name) {
+                let target = folder().join(name).join(&path);
+                std::fs::create_dir_all(target.parent().expect("a parent")).expect("a directory");
+                std::fs::write(&target, &bytes).expect("a file is written");
+                files.push(((*name).to_owned(), path, bytes));
+            }
         }
+        Models { files }
     }
-    put_crc(file, table_end..footer, footer + 24);
-    put_crc(file, footer..footer + 60, footer + 60);
+
+    /// The files, in the order of the first byte of [`Models::with`].
+    pub fn files(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(|(_, _, bytes)| &bytes[..])
+    }
+
+    /// Runs `open` on a model with one file, which the first byte chooses, of other bytes.
+    pub fn with(&self, data: &[u8], open: impl FnOnce(&Path)) {
+        let Some((&chosen, content)) = data.split_first() else {
+            return;
+        };
+        let (name, path, good) = &self.files[usize::from(chosen) % self.files.len()];
+        let root = folder().join(name);
+        std::fs::write(root.join(path), content).expect("a file is written");
+        open(&root);
+        std::fs::write(root.join(path), good).expect("a file is written");
+    }
 }
 
-fn number(file: &[u8], at: usize, len: usize) -> usize {
-    let bytes = file[at..at + len].iter().rev();
-    bytes.fold(0_usize, |number, byte| number.wrapping_shl(8) | usize::from(*byte))
-}
-
-fn put_crc(file: &mut [u8], range: std::ops::Range<usize>, at: usize) {
-    let crc = crc32fast::hash(&file[range]);
-    file[at..at + 4].copy_from_slice(&crc.to_le_bytes());
-}
+/// The models of the target `sae_files`.
+pub const SAE_MODELS: &[&str] = &[
+    "sae/csr", "sae/encoder", "sae/gemma", "sae/gemma_packed", "sae/lens_jump", "sae/lens_top", "sae/llama",
+];
