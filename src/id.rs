@@ -27,6 +27,10 @@ pub struct SegmentId(pub(crate) u64);
 #[repr(transparent)]
 pub struct CommitId(pub(crate) u64);
 
+/// Numbers of segments and commits are below this, which no index reaches. A forged one above would
+/// leave no number for what comes after it.
+pub(crate) const NUMBER_END: u64 = 1 << 62;
+
 impl TermId {
     /// The number of this term.
     #[must_use]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    id::{CommitId, SegmentId},
+    id::{CommitId, NUMBER_END, SegmentId},
     storage::{FileBytes, WriteFile},
 };
 
@@ -259,6 +259,9 @@ fn configuration_section(view: &FileView) -> Result<ManifestConfig> {
 fn commit_section(view: &FileView, commit: CommitId) -> Result<(SegmentId, CommitId, u64)> {
     let mut reader = view.reader(COMMIT);
     let next_segment = SegmentId(reader.u64("next segment")?);
+    if next_segment.0 >= NUMBER_END {
+        return Err(reader.corrupt("a number below 2^62", next_segment));
+    }
     let previous = CommitId(reader.u64("previous commit")?);
     if previous >= commit && commit.0 != 0 || previous > commit {
         return Err(reader.corrupt(format_args!("a commit before {commit}"), previous));
@@ -448,6 +451,7 @@ mod tests {
         refused(|m| m.segments.swap(0, 1));
         refused(|m| m.segments[1].id = SegmentId(1));
         refused(|m| m.next_segment = SegmentId(7));
+        refused(|m| m.next_segment = SegmentId(NUMBER_END));
         refused(|m| m.segments[0].doc_count = 0);
         refused(|m| m.segments[1].doc_count = 2);
         refused(|m| m.segments[1].deletes.as_mut().unwrap().count = 0);

@@ -21,7 +21,7 @@ use crate::{
         DeletesRecord, FileIdentity, FileKind, FileName, FileRecord, FileWriter, IndexId, Manifest,
         ManifestConfig, SegmentRecord,
     },
-    id::{CommitId, DocId, SegmentId},
+    id::{CommitId, DocId, NUMBER_END, SegmentId},
     progress::Progress,
     quantize::Scale,
     search::{Collection, Filter, calibrate},
@@ -602,8 +602,15 @@ pub(super) fn check_terms(config: &ManifestConfig, document: &Document) -> Resul
 
 /// The next number; a file that carries the last one there is was not written by this library.
 pub(super) fn after(number: u64) -> Result<u64> {
-    number.checked_add(1).ok_or_else(|| {
-        let expected = "a number below the largest there is";
-        Error::corrupt("the directory", "file name", 0, expected, number)
-    })
+    if number >= NUMBER_END - 1 {
+        let expected = "a number below 2^62";
+        return Err(Error::corrupt(
+            "the directory",
+            "file name",
+            0,
+            expected,
+            number,
+        ));
+    }
+    Ok(number + 1)
 }
