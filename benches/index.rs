@@ -61,20 +61,25 @@ fn open(c: &mut Criterion) {
 fn search(c: &mut Criterion) {
     for (layout, ordered_from) in LAYOUTS {
         let snapshot = filled(document_count(), ordered_from);
-        let mut group = c.benchmark_group(format!("search/{layout}"));
-        for (name, queries) in regimes() {
-            check(&snapshot, &queries, name);
-            let mut scratch = Scratch::new();
-            let mut next = queries.iter().cycle();
-            group.bench_function(name, |b| {
-                b.iter(|| {
-                    let query = next.next().expect("a cycle has no end");
-                    snapshot.search_with(black_box(query), &mut scratch)
-                });
-            });
-        }
-        group.finish();
+        measure(c, &format!("search/{layout}"), &snapshot);
     }
+}
+
+/// Every regime of queries, its answers checked before.
+fn measure(c: &mut Criterion, name: &str, snapshot: &Snapshot) {
+    let mut group = c.benchmark_group(name);
+    for (name, queries) in regimes() {
+        check(snapshot, &queries, name);
+        let mut scratch = Scratch::new();
+        let mut next = queries.iter().cycle();
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let query = next.next().expect("a cycle has no end");
+                snapshot.search_with(black_box(query), &mut scratch)
+            });
+        });
+    }
+    group.finish();
 }
 
 /// A large segment and the fresh ones that commits have left beside it.
@@ -93,19 +98,7 @@ fn fresh(c: &mut Criterion) {
     let stats = index.stats().expect("statistics");
     assert_eq!(stats.segments.len() as u64, 1 + FRESH_SEGMENTS);
     let snapshot = index.snapshot().expect("a snapshot");
-    let mut group = c.benchmark_group("search/blocks and fresh segments");
-    for (name, queries) in regimes() {
-        check(&snapshot, &queries, name);
-        let mut scratch = Scratch::new();
-        let mut next = queries.iter().cycle();
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                let query = next.next().expect("a cycle has no end");
-                snapshot.search_with(black_box(query), &mut scratch)
-            });
-        });
-    }
-    group.finish();
+    measure(c, "search/blocks and fresh segments", &snapshot);
 }
 
 const FRESH_SEGMENTS: u64 = 3;
