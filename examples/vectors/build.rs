@@ -22,6 +22,12 @@ pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
         let queries: Result<_> = CsrFile::open(path)?.vectors()?.collect();
         config = config.calibration_queries(queries?);
     }
+    if arguments.windows {
+        config = config.ordered_from(u64::MAX);
+    }
+    if arguments.lists {
+        config = config.keep_lists();
+    }
     if arguments.by_tenant {
         config = config.partition_by("tenant");
     }

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! vectors build DOCS.csr INDEX [--document-top N [--full]] [--threads T] [--memory M]
-//!         [--calibration-queries FILE.csr] [--tenants N [--by-tenant]] [--json]
-//! vectors search INDEX QUERIES.csr --top K [--query-top N [--rescore C]]
+//!         [--windows | --lists] [--calibration-queries FILE.csr] [--tenants N [--by-tenant]] [--json]
+//! vectors search INDEX QUERIES.csr --top K [--query-top N [--rescore C]] [--flat]
 //!         [--mode exact|approximate|exhaustive] [--recall 0.99 | --blocks N] [--threads T]
-//!         [--tenant V] [--ground-truth FILE] [--run OUT.gt] [--limit Q] [--rounds R]
+//!         [--tenant V] [--copied] [--beside INDEX] [--ground-truth FILE] [--run OUT.gt] [--limit Q] [--rounds R]
 //!         [--times FILE] [--json]
 //! vectors generate OUT.csr [--preset splade|sae] --documents N [--seed S] [--queries Q]
 //! ```
@@ -67,6 +67,12 @@ struct BuildArguments {
     /// Lay documents of one tenant together
     #[arg(long, requires = "tenants")]
     by_tenant: bool,
+    /// Keep lists by term only, as small segments have them: what blocks are measured against
+    #[arg(long, conflicts_with = "lists")]
+    windows: bool,
+    /// Keep lists by term beside the blocks, which bound the time of queries that blocks do not suit
+    #[arg(long)]
+    lists: bool,
     /// Queries to calibrate approximate search with; without them documents stand in
     #[arg(long, value_name = "FILE.csr")]
     calibration_queries: Option<PathBuf>,
@@ -95,6 +101,9 @@ struct SearchArguments {
     /// Keep the N heaviest terms of each query
     #[arg(long, value_name = "N")]
     query_top: Option<usize>,
+    /// Give all terms of a query one weight, as decoders without pruning nearly do
+    #[arg(long)]
+    flat: bool,
     /// Rank the best C by the whole query and, where kept, the whole vectors
     #[arg(long, value_name = "C")]
     rescore: Option<usize>,
@@ -107,6 +116,13 @@ struct SearchArguments {
     /// Score at most N blocks instead of aiming at a recall
     #[arg(long, value_name = "N", conflicts_with = "recall")]
     blocks: Option<u32>,
+    /// Read the index into memory instead of mapping its files
+    #[arg(long)]
+    copied: bool,
+    /// Another index of the same documents: search it by turns, compare the answers, and say how
+    /// the times relate
+    #[arg(long, value_name = "INDEX")]
+    beside: Option<PathBuf>,
     /// Search the documents of one tenant only
     #[arg(long, value_name = "V")]
     tenant: Option<u32>,

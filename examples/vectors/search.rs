@@ -1,17 +1,22 @@
 //! `vectors search`.
 
-use std::{fs, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 use sparsely::{
-    Approximation, Error, Filter, Hits, Index, Mode, Query, Result, Scratch, Searcher, Snapshot,
-    SparseVector,
+    Approximation, Config, Error, Filter, Hits, Index, Mode, Query, Result, Scratch, Searcher,
+    Snapshot, SparseVector,
     interchange::{CsrFile, GroundTruth},
+    storage::Reading,
 };
 
 use crate::{ModeName, SearchArguments};
 
 pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
-    let snapshot = Index::open(&arguments.index)?.snapshot()?;
+    let reading = match arguments.copied {
+        true => Reading::Copied,
+        false => Reading::Mapped,
+    };
+    let snapshot = open(&arguments.index, reading)?;
     let file = CsrFile::open(&arguments.queries)?;
     let limit = arguments.limit.unwrap_or(usize::MAX);
     let queries: Vec<SparseVector> = file.vectors()?.take(limit).collect::<Result<_>>()?;
@@ -32,7 +37,12 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
     let mut scratch = Scratch::new();
     let k = u32::try_from(arguments.top).unwrap_or(u32::MAX);
     let mut run = GroundTruth::new(k.min(snapshot_limit(snapshot.document_count())));
-    let ask = |vector| {
+    let ask = |vector: SparseVector| {
+        let kept = arguments.query_top.map(|top| vector.keep(top));
+        let vector = match arguments.flat {
+            true => flat(&kept.unwrap_or(vector))?,
+            false => vector,
+        };
         let mut query = Query::new(vector).top(arguments.top).mode(mode);
         if let Some(top) = arguments.query_top {
             query = query.keep(top);
@@ -43,19 +53,33 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
         if let Some(tenant) = arguments.tenant {
             query = query.filter(Filter::equals("tenant", i64::from(tenant)));
         }
-        query
+        Ok(query)
     };
-    let queries: Vec<Query> = queries.into_iter().map(ask).collect();
-    let mut micros = vec![f64::INFINITY; queries.len()];
-    let mut answers = Vec::new();
+    let queries: Vec<Query> = queries.into_iter().map(ask).collect::<Result<_>>()?;
+    let beside = arguments.beside.as_ref();
+    let beside = beside
+        .map(|index| open(index, Reading::Mapped))
+        .transpose()?;
+    let mut own = Measured::new(&snapshot, queries.len());
+    let mut others = beside
+        .as_ref()
+        .map(|snapshot| Measured::new(snapshot, queries.len()));
     for _ in 0..arguments.rounds.max(1) {
-        answers.clear();
-        for (query, micros) in queries.iter().zip(&mut micros) {
-            let start = Instant::now();
-            answers.push(snapshot.search_with(query, &mut scratch)?);
-            *micros = micros.min(start.elapsed().as_secs_f64() * 1e6);
+        for (at, query) in queries.iter().enumerate() {
+            own.search(at, query, &mut scratch)?;
+            if let Some(others) = &mut others {
+                others.search(at, query, &mut scratch)?;
+            }
         }
     }
+    if let Some(others) = &others {
+        own.compare(others)?;
+    }
+    let Measured {
+        answers,
+        mut micros,
+        ..
+    } = own;
     if let Some(path) = &arguments.times {
         let list = serde_json::to_string(&micros).unwrap_or_default();
         fs::write(path, list).map_err(|error| Error::io("write", path, error))?;
@@ -83,6 +107,8 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
     let count = micros.len();
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let mean_us = mean(&micros);
+    let beside_us = others.as_ref().map(|others| mean(&others.micros));
+    let worst_ratio = others.as_ref().map(|others| worst(&micros, &others.micros));
     micros.sort_by(f64::total_cmp);
     let percentile = |share: f64| micros.get((count as f64 * share) as usize).copied();
     let recall = truth.as_ref().map(|_| mean(&recalls));
@@ -103,6 +129,9 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
             "p99_us": p99,
             "proven_exact": proven_exact,
             "batch_us": batch_us,
+            "beside_mean_us": beside_us,
+            "ratio": beside_us.map(|beside| mean_us / beside),
+            "worst_ratio": worst_ratio,
         });
         println!("{report}");
     } else {
@@ -111,11 +140,70 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
             println!("recall@{} {recall:.4}", arguments.top);
         }
         println!("proven exact: {:.1}%", proven_exact * 100.0);
+        if let Some((beside, worst)) = beside_us.zip(worst_ratio) {
+            let ratio = mean_us / beside;
+            println!(
+                "the index beside: mean {beside:.1} us; {ratio:.3} of it, {worst:.2} at worst"
+            );
+        }
         if let Some(batch) = batch_us {
             println!("as one batch: {batch:.1} us a query");
         }
     }
     Ok(())
+}
+
+fn open(index: &Path, reading: Reading) -> Result<Snapshot> {
+    Index::open_with(index, Config::new().reading(reading))?.snapshot()
+}
+
+/// One weight for all terms.
+fn flat(vector: &SparseVector) -> Result<SparseVector> {
+    SparseVector::new(vector.terms().iter().map(|term| (term.get(), 1.0)))
+}
+
+/// What one index answered, and the least time that each query took.
+struct Measured<'a> {
+    snapshot: &'a Snapshot,
+    answers: Vec<Hits>,
+    micros: Vec<f64>,
+}
+
+impl Measured<'_> {
+    fn new(snapshot: &Snapshot, queries: usize) -> Measured<'_> {
+        Measured {
+            snapshot,
+            answers: vec![Hits::default(); queries],
+            micros: vec![f64::INFINITY; queries],
+        }
+    }
+
+    fn search(&mut self, at: usize, query: &Query, scratch: &mut Scratch) -> Result<()> {
+        let start = Instant::now();
+        let answer = self.snapshot.search_with(query, scratch)?;
+        let micros = start.elapsed().as_secs_f64() * 1e6;
+        self.micros[at] = self.micros[at].min(micros);
+        self.answers[at] = answer;
+        Ok(())
+    }
+
+    /// An error unless the other index gave the same answers.
+    fn compare(&self, other: &Measured<'_>) -> Result<()> {
+        let mut pairs = self.answers.iter().zip(&other.answers);
+        match pairs.position(|(own, other)| own.as_slice() != other.as_slice()) {
+            None => Ok(()),
+            Some(at) => {
+                let found = format!("other hits for query {at}");
+                Err(Error::invalid("index beside", "the same answers", found))
+            }
+        }
+    }
+}
+
+/// The largest ratio of two times of one query.
+fn worst(own: &[f64], others: &[f64]) -> f64 {
+    let ratios = own.iter().zip(others).map(|(own, other)| own / other);
+    ratios.fold(0.0, f64::max)
 }
 
 /// Microseconds a query when all are answered at once, the least of some rounds.
