@@ -47,6 +47,12 @@ pub(crate) fn export(path: &Path, lines: &Path) -> Result<Answer, String> {
             count(lost, "document")
         );
     }
+    if export.remains() > 0 {
+        text += &format!(
+            ", {} of which left what is stored beside their vectors: they have lines without one",
+            export.remains()
+        );
+    }
     if !export.lost_keys().is_empty() {
         text += &format!(":{}", list(export.lost_keys()));
     }
@@ -57,6 +63,7 @@ pub(crate) fn export(path: &Path, lines: &Path) -> Result<Answer, String> {
             "complete": export.is_complete(),
             "lost_keys": keys(export.lost_keys()),
             "lost_unnamed": export.lost_unnamed(),
+            "remains": export.remains(),
             "given_up_commits": export.given_up_commits().iter().map(|c| c.get()).collect::<Vec<_>>(),
             "revived_segments": export.revived_segments().iter().map(|s| s.get()).collect::<Vec<_>>(),
             "damage": damages(export.damage()),
@@ -83,19 +90,27 @@ pub(crate) fn import(lines: &Path, path: &Path) -> Result<Answer, String> {
     let told = |error: sparsely::Error| told(path, &error);
     let import = Import::open(name, BufReader::new(from)).map_err(told)?;
     let config = import.configure(Config::new());
+    let announced = import.documents();
     let index = Index::open_or_create(path, config).map_err(told)?;
     let mut writer = index.writer().map_err(told)?;
     let documents = import
         .read_into(&mut writer, &mut Progress::none())
         .map_err(told)?;
     let commit = writer.commit().map_err(told)?;
-    let text = format!(
+    let lost = announced.saturating_sub(documents);
+    let mut text = format!(
         "read {} into {}, commit {commit}",
         count(documents, "document"),
         path.display()
     );
+    if lost > 0 {
+        text += &format!(
+            "\n{} of the exported commit had no vector to read",
+            count(lost, "document")
+        );
+    }
     Ok(Answer {
-        json: json!({ "documents": documents, "commit": commit.get() }),
+        json: json!({ "documents": documents, "lost": lost, "commit": commit.get() }),
         text,
         is_well: true,
     })

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use super::{commit, config::Checks, state::State, verify::damage};
+#[cfg(feature = "json")]
+use crate::segment::RemainsView;
 use crate::{
     error::{Error, ErrorKind, Result},
     format::{FileName, FileRecord, IndexId, Manifest, SegmentRecord},
@@ -182,12 +184,36 @@ pub(super) fn open_damaged(
     let name = FileName::Segment(record.id).to_string();
     let bytes = storage.open(&name).ok()?;
     let segment = Segment::open_damaged(bytes, &name, index, record.id.0).ok()?;
-    let deletes = record.deletes.and_then(|deletes| {
-        let name = FileName::Deletes(record.id, deletes.commit).to_string();
-        let bytes = open_recorded(storage, &name, deletes.file).ok()?;
-        Deletes::open(bytes, &name, index, record.id.0, segment.doc_count()).ok()
-    });
+    let deletes = whole_deletes(storage, index, record, segment.doc_count());
     Some(LiveSegment::new(Arc::new(segment), deletes.map(Arc::new)))
+}
+
+/// What a segment holds beside its vectors, whatever else of it is damaged, and which of it is
+/// deleted, as far as that is known.
+#[cfg(feature = "json")]
+pub(super) fn open_remains(
+    storage: &dyn Storage,
+    index: IndexId,
+    record: &SegmentRecord,
+) -> Option<(RemainsView, Option<Deletes>)> {
+    let name = FileName::Segment(record.id).to_string();
+    let bytes = storage.open(&name).ok()?;
+    let remains = RemainsView::open(bytes, &name, index, record.id.0).ok()?;
+    let is_recorded = remains.doc_count() == record.doc_count;
+    let deletes = whole_deletes(storage, index, record, remains.doc_count());
+    is_recorded.then_some((remains, deletes))
+}
+
+fn whole_deletes(
+    storage: &dyn Storage,
+    index: IndexId,
+    record: &SegmentRecord,
+    doc_count: u32,
+) -> Option<Deletes> {
+    let deletes = record.deletes?;
+    let name = FileName::Deletes(record.id, deletes.commit).to_string();
+    let bytes = open_recorded(storage, &name, deletes.file).ok()?;
+    Deletes::open(bytes, &name, index, record.id.0, doc_count).ok()
 }
 
 pub(super) fn read_manifest(storage: &dyn Storage, commit: CommitId) -> Result<Manifest> {

@@ -24,6 +24,8 @@ mod own_terms;
 pub(crate) mod parallel;
 mod part;
 pub(crate) mod postings;
+#[cfg(feature = "json")]
+mod remains;
 mod schema;
 pub(crate) mod source;
 mod stored;
@@ -41,8 +43,6 @@ use std::borrow::Borrow;
 
 pub(crate) use self::document::FIELD_NAME_LEN_MAX;
 pub use self::document::{DocKey, Document, FieldType, StoredDocument, Value};
-#[cfg(feature = "json")]
-pub(crate) use self::whole::{Whole, WholeReader};
 pub(crate) use self::{
     deletes::Deletes,
     fields::Selection,
@@ -50,6 +50,11 @@ pub(crate) use self::{
     options::{Order, SegmentOptions, SegmentSummary, StatisticsKept},
     schema::{Schema, check_type},
     view::Segment,
+};
+#[cfg(feature = "json")]
+pub(crate) use self::{
+    remains::{Remains, RemainsView},
+    whole::{Whole, WholeReader},
 };
 use crate::{error::Result, format::FileWriter, progress::Progress, storage::WriteFile};
 

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+#[cfg(feature = "json")]
+use super::remains::RemainsView;
 use super::{
     document::{DocKey, StoredDocument},
     fields::{FIELDS, Fields},
@@ -44,6 +46,22 @@ pub(super) const SECTIONS: [SectionId; 15] = [
     MASKS[0],
     MASKS[1],
 ];
+
+/// Opens the frame of a segment's file.
+pub(super) fn open_file(
+    bytes: FileBytes,
+    name: &str,
+    index: IndexId,
+    number: u64,
+) -> Result<FileView> {
+    let identity = FileIdentity {
+        kind: FileKind::Segment,
+        index,
+        number,
+    };
+    let known = [&SECTIONS, Postings::SECTIONS].concat();
+    FileView::open(bytes, name, identity, &known)
+}
 
 /// A checked view of a segment's file.
 #[derive(Debug)]
@@ -90,13 +108,7 @@ impl Segment {
         number: u64,
         trusts: bool,
     ) -> Result<Segment> {
-        let identity = FileIdentity {
-            kind: FileKind::Segment,
-            index,
-            number,
-        };
-        let known = [&SECTIONS, Postings::SECTIONS].concat();
-        let file = Arc::new(FileView::open(bytes, name, identity, &known)?);
+        let file = Arc::new(open_file(bytes, name, index, number)?);
         if trusts {
             file.trust();
         }
@@ -168,6 +180,12 @@ impl Segment {
 
     pub(super) fn stored_records(&self) -> Option<&Stored> {
         self.stored.as_ref()
+    }
+
+    /// What does not depend on the vectors.
+    #[cfg(feature = "json")]
+    pub(crate) fn remains(&self) -> Result<RemainsView> {
+        RemainsView::of(&self.file)
     }
 
     pub(super) fn full_vectors(&self) -> Option<&Lists> {

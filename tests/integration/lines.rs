@@ -1,11 +1,12 @@
 //! An index written as lines and read back is the same index; a damaged one loses what is damaged
 //! and nothing else; bad lines are refused by their number.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use serde_json::Value;
 use sparsely::{
-    Config, DocKey, Document, ErrorKind, Export, Filter, Hits, Import, Index, Progress, Query,
-    Searcher, SparseVector, TermId, storage::Storage,
+    Config, DocKey, Document, Encoder, ErrorKind, Export, Filter, Hits, Import, Index,
+    LexicalEncoder, Progress, Query, Searcher, SparseVector, TermId, storage::Storage,
 };
 
 use crate::support::simulated::{Files, Random, Simulated};
@@ -218,7 +219,14 @@ fn damage_costs_what_is_damaged_and_is_named() {
         .max_by_key(|(_, bytes)| bytes.len())
         .unwrap();
     assert!(bytes.len() > 10 * 65536, "several blocks: {}", bytes.len());
-    let mut partly = 0;
+    let stored = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let key = line.get("key").or(line.get("key_hex"))?.to_string();
+        let parts = ["text", "payload_hex", "fields"].map(|part| line.get(part).cloned());
+        Some((key, parts))
+    };
+    let all_stored: BTreeMap<_, _> = good.iter().filter_map(|line| stored(line)).collect();
+    let (mut partly, mut without_vector) = (0, 0);
     for at in (0..bytes.len()).step_by(24 * 1024) {
         let mut damaged = bytes.to_vec();
         damaged[at] ^= 0x10;
@@ -236,6 +244,17 @@ fn damage_costs_what_is_damaged_and_is_named() {
         let documents = lines.lines().filter(|line| line.contains("\"vector\""));
         assert!(documents.clone().all(|line| good.contains(line)), "{at}");
         assert_eq!(documents.count() as u64, report.documents());
+        // Of what is lost, what is stored beside the vectors is there, each part whole or not at all.
+        let rest = lines.lines().filter(|line| !line.contains("\"vector\""));
+        let rest: Vec<_> = rest.filter_map(stored).collect();
+        assert_eq!(rest.len() as u64, report.remains(), "{at}");
+        assert!(report.remains() <= lost, "{at}");
+        for (key, parts) in rest {
+            let whole = &all_stored[&key];
+            let mut parts = parts.iter().zip(whole);
+            assert!(parts.all(|(part, whole)| part.is_none() || part == whole));
+            without_vector += 1;
+        }
         partly += usize::from(report.documents() > 0 && lost > 0);
         // What was saved is an index again.
         if report.documents() > 0 {
@@ -247,6 +266,75 @@ fn damage_costs_what_is_damaged_and_is_named() {
         }
     }
     assert!(partly > 0, "some damage leaves documents");
+    assert!(without_vector > 100, "some leaves texts: {without_vector}");
+}
+
+/// Texts outlive their vectors: encoded again, they answer as before.
+#[test]
+fn what_is_left_of_documents_is_encoded_again() {
+    const COUNT: u32 = 3000;
+    let encoder = LexicalEncoder::text();
+    let disk = Simulated::default();
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let index = Index::with_storage(storage, Config::for_encoder(&encoder)).unwrap();
+    let mut writer = index.writer().unwrap();
+    // Checksums are those of 64 KiB: vectors and texts should lie in pieces of their own.
+    for at in 0..COUNT {
+        let text = format!("passage {at} of chapter {} on page {}", at % 17, at % 40);
+        let document = Document::from_text(&encoder, format!("{at}"), text).unwrap();
+        let document = document
+            .payload(vec![7; usize::try_from(at % 300).unwrap()])
+            .field("chapter", i64::from(at % 17));
+        writer.upsert(document).unwrap();
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    let files = disk.files();
+    let (name, bytes) = files
+        .iter()
+        .find(|(name, _)| name.starts_with("segment-"))
+        .unwrap();
+    let snapshot = index.snapshot().unwrap();
+    let query = encoder.encode_query_for("chapter 5 page 12", &snapshot);
+    let query = Query::new(query.unwrap()).top(100).fields(["chapter"]);
+    let answer = snapshot.search(&query).unwrap();
+    let mut healed = 0;
+    for at in (0..bytes.len()).step_by(16 * 1024) {
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= 1;
+        let mut files = files.clone();
+        files.insert(name.clone(), Arc::new(damaged));
+        let mut lines = Vec::new();
+        let disk = Simulated::holding(&files);
+        let report = Index::export_storage(&disk, &mut lines, &mut Progress::none()).unwrap();
+        if report.remains() < u64::from(COUNT) {
+            continue;
+        }
+        let import = Import::open("lines", &lines[..]).unwrap();
+        let other = LexicalEncoder::code();
+        let copy = Index::in_memory(import.configure(Config::new())).unwrap();
+        let mut writer = copy.writer().unwrap();
+        let none = &mut Progress::none();
+        let refused = import.read_into_encoding(&other, &mut writer, none);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::EncoderMismatch);
+        let import = Import::open("lines", &lines[..]).unwrap();
+        let count = import
+            .read_into_encoding(&encoder, &mut writer, none)
+            .unwrap();
+        writer.commit().unwrap();
+        // Where the damage was in fields, answers lack them; where it was in texts, documents are missing.
+        let snapshot = copy.snapshot().unwrap();
+        let is_whole = |key: u32| {
+            let found = snapshot.document(key.to_string()).unwrap();
+            found.is_some_and(|found| found.value("chapter").is_some())
+        };
+        if count != u64::from(COUNT) || !(0..COUNT).all(is_whole) {
+            continue;
+        }
+        assert_eq!(snapshot.search(&query).unwrap(), answer, "{at}");
+        healed += 1;
+    }
+    assert!(healed > 5, "damage to vectors alone: {healed}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
         verify::{damage, live_documents},
     },
     progress::Progress,
-    segment::{DocKey, LiveSegment, Schema, Whole, WholeReader},
+    segment::{Deletes, DocKey, LiveSegment, Remains, RemainsView, Schema, Whole, WholeReader},
     sparse::SparseVector,
     storage::{Disk, Storage},
 };
@@ -37,6 +37,7 @@ pub struct Export {
     revived_segments: Vec<SegmentId>,
     lost_keys: Vec<DocKey>,
     lost_unnamed: u64,
+    remains: u64,
     damage: Vec<Damage>,
 }
 
@@ -78,6 +79,14 @@ impl Export {
         self.lost_unnamed
     }
 
+    /// How many of the lost documents have a line without a vector: their keys, and what can be read
+    /// of their texts, payloads and fields. [`Import::read_into_encoding`](super::Import::read_into_encoding)
+    /// makes documents of them again.
+    #[must_use]
+    pub fn remains(&self) -> u64 {
+        self.remains
+    }
+
     /// Why, at most one finding a place.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
@@ -102,6 +111,24 @@ impl Export {
         self.lost_unnamed += count.saturating_sub(named);
     }
 
+    /// A document that has no vector any more.
+    fn put_remains<W: Write>(
+        &mut self,
+        left: Option<Remains>,
+        lines: &mut LineWriter<W>,
+    ) -> Result<()> {
+        let Some(left) = left else {
+            self.lost_unnamed += 1;
+            return Ok(());
+        };
+        self.lost_keys.push(left.key.clone());
+        if left.text.is_none() && left.payload.is_none() && left.fields.is_empty() {
+            return Ok(());
+        }
+        self.remains += 1;
+        lines.put(&DocumentLine::of_remains(left))
+    }
+
     fn note(&mut self, error: &Error) {
         let damage = Damage::of("a segment", error);
         if !self.damage.contains(&damage) {
@@ -114,8 +141,8 @@ impl Index {
     /// Writes the newest commit to `out` as lines of JSON: first what the index was told when it
     /// was created, then every document with all that is stored of it, then a count. What
     /// disagrees with its checksum is left out and reported; everything else is written, whatever
-    /// is damaged around it. [`Import`](super::Import) reads the lines back, and the answers are
-    /// then the same, bit for bit.
+    /// is damaged around it: of a document whose vector is damaged, a line without one.
+    /// [`Import`](super::Import) reads the lines back, and the answers are then the same, bit for bit.
     ///
     /// ```
     /// use sparsely::{Config, Document, Import, Index, Progress, SparseVector};
@@ -173,6 +200,8 @@ impl Index {
 struct Opened {
     manifest: Manifest,
     segments: Vec<(SegmentRecord, LiveSegment)>,
+    /// Segments that cannot be opened: what does not depend on their vectors, and what is deleted.
+    broken: Vec<(RemainsView, Option<Deletes>)>,
     export: Export,
 }
 
@@ -206,6 +235,7 @@ impl Opened {
             ..Export::default()
         };
         let mut segments = Vec::new();
+        let mut broken = Vec::new();
         for record in &manifest.segments {
             let bare = SegmentRecord {
                 deletes: None,
@@ -225,15 +255,24 @@ impl Opened {
                     export.revived_segments.push(record.id);
                     segments.push((bare, live));
                 }
-                _ => {
-                    let named = recovery::open_damaged(storage, manifest.index, record);
-                    export.lose(record, named.as_ref());
-                }
+                _ => match recovery::open_remains(storage, manifest.index, record) {
+                    Some(remains) => {
+                        if record.deletes.is_some() && remains.1.is_none() {
+                            export.revived_segments.push(record.id);
+                        }
+                        broken.push(remains);
+                    }
+                    None => {
+                        let named = recovery::open_damaged(storage, manifest.index, record);
+                        export.lose(record, named.as_ref());
+                    }
+                },
             }
         }
         Ok(Opened {
             manifest,
             segments,
+            broken,
             export,
         })
     }
@@ -253,6 +292,16 @@ impl Opened {
         lines.put(&header)?;
         for at in 0..self.segments.len() {
             self.write_segment(at, total, lines, progress)?;
+        }
+        for (remains, deletes) in std::mem::take(&mut self.broken) {
+            let docs = (0..remains.doc_count()).map(DocId);
+            let is_deleted = |doc| deletes.as_ref().is_some_and(|all| all.contains(doc));
+            let live = docs.filter(|doc| !is_deleted(*doc));
+            remains.visit(live, |_, left| match left {
+                // Where nothing says what is deleted.
+                Some(left) if deletes.is_none() && self.is_replaced(None, &left.key) => Ok(()),
+                left => self.export.put_remains(left, lines),
+            })?;
         }
         let lost = self.export.lost_keys.len() as u64 + self.export.lost_unnamed;
         let documents = self.export.documents;
@@ -286,6 +335,7 @@ impl Opened {
         let is_revived = self.export.revived_segments.contains(&record.id);
         let segment = Arc::clone(live.segment());
         let mut reader = WholeReader::new(&segment)?;
+        let mut lost = Vec::new();
         for doc in reader.order(live_documents(&live)) {
             if self.export.documents.is_multiple_of(STEP) {
                 progress.step("exporting", self.export.documents, total)?;
@@ -293,69 +343,81 @@ impl Opened {
             let whole = match reader.read(doc) {
                 Ok(whole) => whole,
                 Err(error) => {
-                    self.lose(&live, doc, error)?;
+                    self.export.note(&damage(error)?);
+                    lost.push(doc);
                     continue;
                 }
             };
-            if is_revived && self.is_replaced(at, &whole.key) {
+            if is_revived && self.is_replaced(Some(at), &whole.key) {
                 continue;
             }
             lines.put(&DocumentLine::of(whole))?;
             self.export.documents += 1;
         }
-        Ok(())
-    }
-
-    fn lose(&mut self, live: &LiveSegment, doc: DocId, error: Error) -> Result<()> {
-        self.export.note(&damage(error)?);
-        match live.segment().key(doc) {
-            Ok(key) => self.export.lost_keys.push(key),
-            Err(_) => self.export.lost_unnamed += 1,
+        if lost.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let remains = segment.remains()?;
+        remains.visit(lost.into_iter(), |_, left| match left {
+            Some(left) if is_revived && self.is_replaced(Some(at), &left.key) => Ok(()),
+            left => self.export.put_remains(left, lines),
+        })
     }
 
-    /// Whether another segment holds a document of this key: a newer one, since keys are unique.
-    fn is_replaced(&self, at: usize, key: &DocKey) -> bool {
+    /// Whether another segment than the one at `at` holds a document of this key: a newer one, since
+    /// keys are unique.
+    fn is_replaced(&self, at: Option<usize>, key: &DocKey) -> bool {
         let others = self.segments.iter().enumerate();
-        let mut others = others.filter(|(other, _)| *other != at);
+        let mut others = others.filter(|(other, _)| Some(*other) != at);
         others.any(|(_, (_, live))| matches!(live.find(key.as_bytes()), Ok(Some(_))))
     }
 }
 
 impl DocumentLine<'static> {
     fn of(whole: Whole) -> DocumentLine<'static> {
-        let (key, key_hex) = match String::from_utf8(whole.key.into_bytes()) {
-            Ok(key) => (Some(Cow::Owned(key)), None),
-            Err(error) => (None, Some(to_hex(error.as_bytes()))),
-        };
         let numbers = |terms: &[crate::TermId]| terms.iter().map(|term| term.get()).collect();
         let full = |vector: SparseVector| VectorLine {
             terms: numbers(vector.terms()),
             impacts: None,
             weights: Some(vector.weights().iter().copied().map(Weight).collect()),
         };
-        let fields = whole.fields.into_iter();
         let labels = whole.labels.into_iter();
         DocumentLine {
-            key,
-            key_hex,
-            vector: VectorLine {
+            vector: Some(VectorLine {
                 terms: numbers(&whole.vector.terms),
                 // Impacts follow from the weights that they stand for.
                 impacts: whole.weights.is_none().then_some(whole.vector.impacts),
                 weights: whole
                     .weights
                     .map(|all| all.into_iter().map(Weight).collect()),
-            },
+            }),
             full_vector: whole.full_vector.map(full),
-            text: whole.text.map(Cow::Owned),
-            payload_hex: whole.payload.as_deref().map(to_hex),
+            own_terms: whole.own_terms.as_deref().map(numbers),
+            labels: labels.map(|(term, label)| (term.get(), label)).collect(),
+            ..DocumentLine::of_remains(Remains {
+                key: whole.key,
+                text: whole.text,
+                payload: whole.payload,
+                fields: whole.fields,
+            })
+        }
+    }
+
+    fn of_remains(left: Remains) -> DocumentLine<'static> {
+        let (key, key_hex) = match String::from_utf8(left.key.into_bytes()) {
+            Ok(key) => (Some(Cow::Owned(key)), None),
+            Err(error) => (None, Some(to_hex(error.as_bytes()))),
+        };
+        let fields = left.fields.into_iter();
+        DocumentLine {
+            key,
+            key_hex,
+            text: left.text.map(Cow::Owned),
+            payload_hex: left.payload.as_deref().map(to_hex),
             fields: fields
                 .map(|(name, value)| (name, FieldLine::from(value)))
                 .collect(),
-            own_terms: whole.own_terms.as_deref().map(numbers),
-            labels: labels.map(|(term, label)| (term.get(), label)).collect(),
+            ..DocumentLine::default()
         }
     }
 }

@@ -1,16 +1,20 @@
 //! Reads lines back into an index.
 
-use std::io::{BufRead, Read};
+use std::{
+    borrow::Cow,
+    io::{BufRead, Read},
+};
 
 use super::{Counts, DocumentLine, EndLine, HeaderLine, LINES_VERSION, VectorLine, from_hex};
 use crate::{
+    encode::Encoder,
     error::{Error, ErrorKind, Result},
     format::ManifestConfig,
     id::TermId,
     index::{Config, IndexWriter},
     progress::Progress,
     quantize::Scale,
-    segment::{DocKey, Document, Value},
+    segment::{DocKey, Document, Remains, Value},
     sparse::SparseVector,
 };
 
@@ -77,8 +81,8 @@ impl<R: BufRead> Import<R> {
         config.with_stored(&self.config)
     }
 
-    /// Hands every document to `writer`, which commits nothing: that is for the caller, once this
-    /// has returned. Returns how many there were.
+    /// Hands every document that has a vector to `writer`, which commits nothing: that is for the
+    /// caller, once this has returned. Returns how many there were.
     ///
     /// # Errors
     /// At the first line that is no document, or one that the index refuses, or when the last line
@@ -86,38 +90,80 @@ impl<R: BufRead> Import<R> {
     /// to forget the lines before. [`ErrorKind::Cancelled`]; otherwise when reading or writing
     /// fails.
     pub fn read_into(
-        mut self,
+        self,
         writer: &mut dyn IndexWriter,
         progress: &mut Progress<'_>,
     ) -> Result<u64> {
-        let mut count = 0;
+        self.read_with(None, writer, progress)
+    }
+
+    /// As [`Import::read_into`], and documents whose vectors were lost are encoded again from their
+    /// texts, where those are there.
+    ///
+    /// # Errors
+    /// As [`Import::read_into`]; [`ErrorKind::EncoderMismatch`] when the lines are another encoder's;
+    /// when encoding fails.
+    pub fn read_into_encoding(
+        self,
+        encoder: &dyn Encoder,
+        writer: &mut dyn IndexWriter,
+        progress: &mut Progress<'_>,
+    ) -> Result<u64> {
+        Config::for_encoder(encoder).check_encoder(&self.config)?;
+        self.read_with(Some(encoder), writer, progress)
+    }
+
+    fn read_with(
+        mut self,
+        encoder: Option<&dyn Encoder>,
+        writer: &mut dyn IndexWriter,
+        progress: &mut Progress<'_>,
+    ) -> Result<u64> {
+        let (mut count, mut encoded, mut without_vector) = (0, 0, 0);
         loop {
-            if count % STEP == 0 {
-                progress.step("importing", count, self.header.documents)?;
+            if (count + without_vector) % STEP == 0 {
+                progress.step("importing", count + without_vector, self.header.documents)?;
             }
             let Some(line) = self.lines.next()? else {
                 let expected = "a document, or the last line of an export";
                 return Err(self.lines.refuse(expected, "the end of the file"));
             };
-            match parse(line, self.scale) {
-                Ok(Line::Document(document)) => match writer.upsert(*document) {
-                    Ok(()) => count += 1,
-                    Err(error) if is_refusal(&error) => {
-                        let expected = "a document that the index takes";
-                        return Err(self.lines.refuse(expected, error.to_string()));
-                    }
-                    Err(error) => return Err(error),
-                },
+            let document = match parse(line, self.scale) {
+                Ok(Line::Document(document)) => {
+                    count += 1;
+                    *document
+                }
+                Ok(Line::Remains(left)) => {
+                    without_vector += 1;
+                    let Some((encoder, text)) = encoder.zip(left.text) else {
+                        continue;
+                    };
+                    encoded += 1;
+                    let document = Document::from_text(encoder, left.key, text)?;
+                    with_stored(document, left.payload, left.fields)
+                }
                 Ok(Line::End(end)) => {
-                    self.check_end(end, count)?;
-                    return Ok(count);
+                    self.check_end(end, count, without_vector)?;
+                    return Ok(count + encoded);
                 }
                 Err(error) => return Err(self.lines.refuse("a document", error)),
+            };
+            match writer.upsert(document) {
+                Err(error) if is_refusal(&error) => {
+                    let expected = "a document that the index takes";
+                    return Err(self.lines.refuse(expected, error.to_string()));
+                }
+                result => result?,
             }
         }
     }
 
-    fn check_end(&mut self, end: Counts, count: u64) -> Result<()> {
+    fn check_end(&mut self, end: Counts, count: u64, without_vector: u64) -> Result<()> {
+        if without_vector > end.lost {
+            // Lines that somebody wrote otherwise would go unnoticed.
+            let expected = format!("at most {} documents without a vector", end.lost);
+            return Err(self.lines.refuse(&expected, without_vector.to_string()));
+        }
         if end.documents != count {
             let expected = format!("{} documents before the last line", end.documents);
             return Err(self.lines.refuse(&expected, count.to_string()));
@@ -135,6 +181,8 @@ fn is_refusal(error: &Error) -> bool {
 
 enum Line {
     Document(Box<Document>),
+    /// A document that has lost its vector.
+    Remains(Box<Remains>),
     End(Counts),
 }
 
@@ -149,34 +197,56 @@ fn parse(line: &[u8], scale: Option<Scale>) -> Result<Line, String> {
                 .map_err(|_| error.to_string());
         }
     };
-    let document = to_document(document, scale).map_err(|error| error.to_string())?;
-    Ok(Line::Document(Box::new(document)))
+    to_line(document, scale).map_err(|error| error.to_string())
 }
 
-fn to_document(line: DocumentLine<'_>, scale: Option<Scale>) -> Result<Document> {
+fn to_line(line: DocumentLine<'_>, scale: Option<Scale>) -> Result<Line> {
     let key = match (line.key, line.key_hex) {
         (Some(key), None) => DocKey::from(key.into_owned()),
         (None, Some(hex)) => DocKey::from(from_hex(&hex)?),
         _ => return Err(Error::invalid("a document", "one key", "none or two")),
     };
-    let mut document = Document::new(key, to_vector(line.vector, scale)?);
+    let text = line.text.map(Cow::into_owned);
+    let payload = line.payload_hex.as_deref().map(from_hex).transpose()?;
+    let fields = line.fields.into_iter();
+    let fields = fields.map(|(name, value)| (name, Value::from(value)));
+    let Some(vector) = line.vector else {
+        return Ok(Line::Remains(Box::new(Remains {
+            key,
+            text,
+            payload,
+            fields: fields.collect(),
+        })));
+    };
+    let mut document = Document::new(key, to_vector(vector, scale)?);
     if let Some(vector) = line.full_vector {
         document = document.full_vector(to_vector(vector, scale)?);
     }
-    if let Some(text) = line.text {
+    if let Some(text) = text {
         document = document.text(text);
-    }
-    if let Some(hex) = line.payload_hex {
-        document = document.payload(from_hex(&hex)?);
-    }
-    for (name, value) in line.fields {
-        document = document.field(name, Value::from(value));
     }
     if let Some(terms) = line.own_terms {
         document = document.own_terms(terms.into_iter().map(TermId::from));
     }
     let labels = line.labels.into_iter();
-    Ok(document.labels(labels.map(|(term, label)| (TermId::from(term), label))))
+    document = document.labels(labels.map(|(term, label)| (TermId::from(term), label)));
+    Ok(Line::Document(Box::new(with_stored(
+        document, payload, fields,
+    ))))
+}
+
+fn with_stored(
+    mut document: Document,
+    payload: Option<Vec<u8>>,
+    fields: impl IntoIterator<Item = (String, Value)>,
+) -> Document {
+    if let Some(payload) = payload {
+        document = document.payload(payload);
+    }
+    for (name, value) in fields {
+        document = document.field(name, value);
+    }
+    document
 }
 
 fn to_vector(line: VectorLine, scale: Option<Scale>) -> Result<SparseVector> {

@@ -14,12 +14,12 @@
 //! | `fields` | the type of each field: `string`, `integer` or `boolean` |
 //! | `created_with` | version of the library |
 //!
-//! Then a line for each document; of these fields, only a key and `vector` must be there:
+//! Then a line for each document; of these fields, only a key must be there:
 //!
 //! | field | meaning |
 //! | --- | --- |
 //! | `key`, or `key_hex` where it is not UTF-8 | the key |
-//! | `vector` | `terms`, which rise, and either `impacts`, 1 to 255, or `weights` |
+//! | `vector` | `terms`, which rise, and either `impacts`, 1 to 255, or `weights`; missing where it is damaged, and the document then counts as lost |
 //! | `full_vector` | the same with `weights` |
 //! | `text`, `payload_hex`, `fields` | what is stored |
 //! | `own_terms` | the terms that stand in the document's own text, where not all do |
@@ -79,7 +79,8 @@ struct DocumentLine<'a> {
     key: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_hex: Option<String>,
-    vector: VectorLine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<VectorLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     full_vector: Option<VectorLine>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
