@@ -136,6 +136,49 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A number in LEB128 of at most `most`.
+    #[inline]
+    pub(crate) fn number(&mut self, most: u64, field: &'static str) -> Result<u64> {
+        // Nearly all take one byte or two. Without a branch between the two, which would be
+        // mispredicted wherever lengths alternate.
+        if let Some(&[low, high]) = self.rest.first_chunk()
+            && low & high < 0x80
+        {
+            let has_high = low >> 7;
+            let number =
+                u64::from(low & 0x7F) | u64::from(high & 0x7F & has_high.wrapping_neg()) << 7;
+            if number <= most {
+                let len = usize::from(has_high).saturating_add(1);
+                self.rest = self.rest.get(len..).unwrap_or_default();
+                return Ok(number);
+            }
+        }
+        self.long_number(most, field)
+    }
+
+    fn long_number(&mut self, most: u64, field: &'static str) -> Result<u64> {
+        let mut number = 0;
+        for shift in (0..63).step_by(7) {
+            let byte = self.u8(field)?;
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte >= 0x80 {
+                continue;
+            }
+            if number > most {
+                return Err(self.corrupt(format_args!("{field} up to {most}"), number));
+            }
+            return Ok(number);
+        }
+        Err(self.corrupt(format_args!("{field} in nine bytes"), "more"))
+    }
+
+    /// A length in LEB128 of bytes that follow.
+    pub(crate) fn length(&mut self, field: &'static str) -> Result<usize> {
+        let most = u64::try_from(self.remaining()).unwrap_or(u64::MAX);
+        let length = self.number(most, field)?;
+        Ok(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
     /// Damage at the place that was read last.
     #[cold]
     pub(crate) fn corrupt(
@@ -153,6 +196,15 @@ impl<'a> Reader<'a> {
             left => Err(self.corrupt("the end of the section", format_args!("{left} more bytes"))),
         }
     }
+}
+
+/// Appends `number` as LEB128.
+pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
 }
 
 /// Appends `value` behind its length as u32. `value` is at most 4 GiB by the limits on input.
@@ -176,6 +228,30 @@ mod tests {
         section: "s",
         start: 64,
     };
+
+    #[test]
+    fn numbers_round_trip_and_cuts_are_errors() {
+        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), 1 << 62] {
+            let mut bytes = Vec::new();
+            put_number(&mut bytes, number);
+            let read = |bytes, most| Reader::new(bytes, ORIGIN).number(most, "n");
+            assert_eq!(read(&bytes, u64::MAX).unwrap(), number);
+            assert!(read(&bytes[..bytes.len() - 1], u64::MAX).is_err());
+            assert!(number == 0 || read(&bytes, number - 1).is_err());
+            // What follows is not touched, whatever it is.
+            for next in [0, 1, 0x7F, 0x80, 0xFF] {
+                let bytes = [&bytes[..], &[next]].concat();
+                let mut reader = Reader::new(&bytes, ORIGIN);
+                assert_eq!(reader.number(u64::MAX, "n").unwrap(), number);
+                assert_eq!(reader.u8("next").unwrap(), next);
+            }
+        }
+        assert!(
+            Reader::new(&[0xFF; 20], ORIGIN)
+                .number(u64::MAX, "n")
+                .is_err()
+        );
+    }
 
     #[test]
     fn every_truncation_is_an_error_that_names_its_place() {

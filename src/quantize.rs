@@ -7,7 +7,7 @@
 use crate::{
     error::{Error, Result},
     id::TermId,
-    sparse::SparseVector,
+    sparse::{SparseVector, count_below},
 };
 
 /// The quantized weight of a posting: 1 to 255.
@@ -124,7 +124,7 @@ impl ImpactVector {
     pub(crate) fn score(&self, query: &QuantizedQuery) -> u32 {
         let (mut at, mut score) = (0, 0);
         for &(term, weight) in query.terms() {
-            at += self.terms[at..].partition_point(|&t| t < term);
+            at += count_below(&self.terms[at..], term);
             if self.terms.get(at) == Some(&term) {
                 score += u32::from(weight) * u32::from(self.impacts[at]);
             }

@@ -181,6 +181,24 @@ impl SparseVector {
     }
 }
 
+/// How many of `terms`, which rise, are below `term`. The answer is most often small: where vectors
+/// are walked side by side, a search by halves mispredicts its every step.
+#[inline]
+pub(crate) fn count_below(terms: &[TermId], term: TermId) -> usize {
+    let Some((first, rest)) = terms.split_first_chunk::<NEAR>() else {
+        return terms.partition_point(|&other| other < term);
+    };
+    // All of them, without a branch: the compiler makes vectors of it.
+    let near: usize = first.iter().map(|&other| usize::from(other < term)).sum();
+    match near < NEAR {
+        true => near,
+        false => NEAR + rest.partition_point(|&other| other < term),
+    }
+}
+
+/// Terms that are compared together.
+const NEAR: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +231,18 @@ mod tests {
         let right = SparseVector::new([(2, 9.0), (3, 0.5)]).unwrap();
         assert_eq!(left.dot(&right), 2.0);
         assert_eq!(left.dot(&SparseVector::default()), 0.0);
+    }
+
+    #[test]
+    fn terms_below_one_are_counted() {
+        let terms: Vec<TermId> = (0..100).map(|at| TermId::from(at * 3)).collect();
+        for len in 0..terms.len() {
+            for term in 0..310 {
+                let term = TermId::from(term);
+                let counted = terms[..len].iter().filter(|other| **other < term).count();
+                assert_eq!(count_below(&terms[..len], term), counted);
+            }
+        }
     }
 
     #[test]

@@ -10,20 +10,21 @@ use super::{
 };
 use crate::{
     error::Result,
-    id::DocId,
+    id::{DocId, TermId},
     quantize::{ImpactVector, Scale},
     segment::{
         Segment,
         postings::{
             LayoutView,
             blocks::{BLOCK_LEN, BlocksView},
+            windows::WindowsView,
         },
     },
     simd::LANES,
-    sparse::SparseVector,
+    sparse::{SparseVector, count_below},
 };
 
-/// How many full vectors ahead the place of one is fetched, and its bytes.
+/// How many vectors ahead the place of one is fetched, and its bytes.
 const AHEAD_PLACES: usize = 16;
 const AHEAD_BYTES: usize = 8;
 /// How many blocks ahead one is fetched.
@@ -130,15 +131,64 @@ fn by_impacts(
     let postings = segment.postings();
     match postings.layout() {
         LayoutView::Blocks(view, _) => in_blocks(&view, scale, query, docs, add),
-        LayoutView::Windows(_) => {
-            let mut impacts = ImpactVector::default();
-            for &doc in docs {
-                postings.read(doc, &mut impacts)?;
-                add(doc, dot(query, &impacts, scale));
-            }
-        }
+        LayoutView::Windows(view) => in_windows(&view, scale, query, docs, add)?,
     }
     postings.damage()
+}
+
+fn in_windows(
+    view: &WindowsView<'_>,
+    scale: Scale,
+    query: &SparseVector,
+    docs: &[DocId],
+    add: &mut impl FnMut(DocId, f32),
+) -> Result<()> {
+    // Places rise as terms do.
+    let query: Vec<(TermId, f64)> = query
+        .iter()
+        .filter_map(|(term, weight)| {
+            let place = u32::try_from(view.place(term)?).ok()?;
+            Some((TermId::from(place), f64::from(weight)))
+        })
+        .collect();
+    let weights = weights(scale);
+    let vectors = view.vectors();
+    let mut document = ImpactVector::default();
+    for doc in docs.iter().take(AHEAD_PLACES) {
+        vectors.prefetch_place(*doc);
+    }
+    for doc in docs.iter().take(AHEAD_BYTES) {
+        vectors.prefetch(*doc);
+    }
+    for (next, &doc) in docs.iter().enumerate() {
+        if let Some(ahead) = docs.get(next + AHEAD_PLACES) {
+            vectors.prefetch_place(*ahead);
+        }
+        if let Some(ahead) = docs.get(next + AHEAD_BYTES) {
+            vectors.prefetch(*ahead);
+        }
+        vectors.read_places(doc, &mut document)?;
+        let mut at = 0;
+        let mut sum = 0.0_f64;
+        for &(place, weight) in &query {
+            let rest = document.terms.get(at..).unwrap_or_default();
+            at += count_below(rest, place);
+            if document.terms.get(at) == Some(&place) {
+                sum += weight * weights[usize::from(document.impacts[at])];
+            }
+        }
+        add(doc, rounded(sum));
+    }
+    Ok(())
+}
+
+/// What each impact stands for.
+fn weights(scale: Scale) -> [f64; 256] {
+    let mut weights = [0.0; 256];
+    for (weight, impact) in weights.iter_mut().zip(0..=u8::MAX) {
+        *weight = f64::from(scale.weight(impact));
+    }
+    weights
 }
 
 fn in_blocks(
@@ -153,10 +203,7 @@ fn in_blocks(
         .iter()
         .filter_map(|(term, weight)| Some((view.find(term)?, f64::from(weight))))
         .collect();
-    let mut weights = [0.0; 256];
-    for (weight, impact) in weights.iter_mut().zip(0..=u8::MAX) {
-        *weight = f64::from(scale.weight(impact));
-    }
+    let weights = weights(scale);
     let block_of = |doc: DocId| doc.0 / BLOCK_LEN;
     let groups = || docs.chunk_by(|a, b| block_of(*a) == block_of(*b));
     let mut ahead = groups();
@@ -189,20 +236,6 @@ fn in_blocks(
             add(doc, rounded(sums[lane(doc)]));
         }
     }
-}
-
-/// [`SparseVector::dot`] with the weights that impacts stand for.
-fn dot(query: &SparseVector, document: &ImpactVector, scale: Scale) -> f32 {
-    let mut at = 0;
-    let mut sum = 0.0_f64;
-    for (term, weight) in query.iter() {
-        let rest = document.terms.get(at..).unwrap_or_default();
-        at += rest.partition_point(|&other| other < term);
-        if document.terms.get(at) == Some(&term) {
-            sum += f64::from(weight) * f64::from(scale.weight(document.impacts[at]));
-        }
-    }
-    rounded(sum)
 }
 
 #[expect(

@@ -1,10 +1,8 @@
 //! Fuller vectors for rescoring, in the encoder's own weights.
 
-use super::{
-    lists::Lists,
-    part::{put_number, read_number},
-};
+use super::lists::Lists;
 use crate::{
+    bytes::put_number,
     error::Result,
     format::SectionId,
     id::{DocId, TermId},
@@ -26,13 +24,13 @@ pub(super) fn read(lists: &Lists, doc: DocId) -> Result<Option<SparseVector>> {
     }
     // A term takes five bytes at least, which bounds the allocation by the file.
     let most = (reader.remaining() / 5).min(DOCUMENT_TERMS_MAX);
-    let len = read_number(&mut reader, most as u64, "terms of a vector")?;
+    let len = reader.number(most as u64, "terms of a vector")?;
     let len = usize::try_from(len).unwrap_or(0);
     let mut terms = Vec::with_capacity(len);
     let mut next = 0;
     for _ in 0..len {
         let most = u64::from(u32::MAX).saturating_sub(next);
-        let gap = read_number(&mut reader, most, "gap between terms")?;
+        let gap = reader.number(most, "gap between terms")?;
         let term = u32::try_from(next + gap).unwrap_or(u32::MAX);
         terms.push(TermId::from(term));
         next = u64::from(term) + 1;
@@ -56,7 +54,7 @@ pub(super) fn dot(lists: &Lists, doc: DocId, query: &SparseVector) -> Result<Opt
         return Ok(None);
     }
     let most = (reader.remaining() / 5).min(DOCUMENT_TERMS_MAX);
-    let len = read_number(&mut reader, most as u64, "terms of a vector")?;
+    let len = reader.number(most as u64, "terms of a vector")?;
     let len = usize::try_from(len).unwrap_or(0);
     // The weights are the end of the bytes, whatever the terms before them take.
     let bytes = lists.bytes(doc)?;
@@ -65,7 +63,7 @@ pub(super) fn dot(lists: &Lists, doc: DocId, query: &SparseVector) -> Result<Opt
     let mut wanted = query.iter().peekable();
     let (mut next, mut sum) = (0, 0.0_f64);
     for weight in weights {
-        let gap = read_number(&mut reader, u64::from(u32::MAX) - next, "gap between terms")?;
+        let gap = reader.number(u64::from(u32::MAX) - next, "gap between terms")?;
         let term = u32::try_from(next + gap).unwrap_or(u32::MAX);
         while wanted.next_if(|(wanted, _)| wanted.get() < term).is_some() {}
         let Some((first, factor)) = wanted.peek() else {

@@ -8,9 +8,10 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     document::KEY_LEN_MAX,
-    part::{Part, index, put_number, read_len, read_number},
+    part::{Part, index},
 };
 use crate::{
+    bytes::{Reader, put_number},
     error::{Error, Result},
     format::{FileView, FileWriter, SectionId},
     id::DocId,
@@ -167,7 +168,7 @@ impl Keys {
 
     fn first_of(&self, group: u32) -> Result<&[u8]> {
         let mut reader = self.group(group)?;
-        let len = read_len(&mut reader, "key length")?;
+        let len = reader.length("key length")?;
         reader.bytes(len, "key")
     }
 
@@ -180,10 +181,10 @@ impl Keys {
         for at in 0..len {
             let shared = match at {
                 0 => 0,
-                _ => read_number(&mut reader, last_len as u64, "shared bytes")?,
+                _ => reader.number(last_len as u64, "shared bytes")?,
             };
             let shared = usize::try_from(shared).unwrap_or(usize::MAX);
-            let rest_len = read_len(&mut reader, "key length")?;
+            let rest_len = reader.length("key length")?;
             let rest = reader.bytes(rest_len, "key")?;
             last_len = shared + rest_len;
             if last_len == 0 || last_len > KEY_LEN_MAX {
@@ -196,7 +197,7 @@ impl Keys {
         reader.finish()
     }
 
-    fn group(&self, group: u32) -> Result<crate::bytes::Reader<'_>> {
+    fn group(&self, group: u32) -> Result<Reader<'_>> {
         let start = self.groups.u64(0, group)?;
         let end = self.groups.u64(0, group + 1)?;
         self.keys.reader(start, end)

@@ -10,17 +10,21 @@ use std::ops::Range;
 
 use super::{halves, windows::TERMS};
 use crate::{
-    bytes::{Origin, Reader},
+    bytes::{Origin, Reader, put_number},
     error::Result,
     format::{FileView, FileWriter, SectionId},
     id::{DocId, TermId},
     quantize::ImpactVector,
+    simd::prefetch,
 };
 
 /// Where each document's bytes begin, and where the last end.
 pub(super) const STARTS: SectionId = SectionId::required(24, "vector starts");
 /// The bytes of all vectors.
 pub(super) const BYTES: SectionId = SectionId::required(25, "vectors");
+
+/// Bytes of a document that are fetched ahead at most: the length of a damaged one may be anything.
+const PREFETCHED_MAX: usize = 4096;
 
 /// The checked starts and the bytes behind them.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +67,20 @@ impl<'a> Vectors<'a> {
         reader.finish()
     }
 
+    /// Asks for where the bytes of a document begin and end.
+    pub(crate) fn prefetch_place(&self, doc: DocId) {
+        prefetch(self.starts.as_flattened(), doc.index() * 8);
+    }
+
+    /// Asks for the bytes of a document.
+    pub(crate) fn prefetch(&self, doc: DocId) {
+        let range = self.range(doc).unwrap_or(0..0);
+        let end = range.end.min(range.start.saturating_add(PREFETCHED_MAX));
+        for at in (range.start..end).step_by(64) {
+            prefetch(self.bytes, at);
+        }
+    }
+
     fn range(&self, doc: DocId) -> Option<Range<usize>> {
         let [start, end] = [0, 1].map(|next| self.starts.get(doc.index() + next));
         let [start, end] = [start?, end?].map(|at| usize::try_from(u64::from_le_bytes(*at)));
@@ -71,6 +89,19 @@ impl<'a> Vectors<'a> {
 
     /// Replaces `into` by the vector of `doc`.
     pub(crate) fn read(&self, doc: DocId, into: &mut ImpactVector) -> Result<()> {
+        self.read_places(doc, into)?;
+        for term in &mut into.terms {
+            let place = term.get() as usize;
+            // All of them are there, as the last is.
+            let record = self.terms.get(place).copied().unwrap_or_default();
+            *term = TermId::from(halves(record).0);
+        }
+        Ok(())
+    }
+
+    /// The same with places among the segment's terms instead of terms: looking those up takes as
+    /// long as decoding.
+    pub(crate) fn read_places(&self, doc: DocId, into: &mut ImpactVector) -> Result<()> {
         into.clear();
         let range = self.range(doc).unwrap_or(0..0);
         let start = range.start;
@@ -83,23 +114,23 @@ impl<'a> Vectors<'a> {
         self.file
             .check(BYTES.name, at..at.saturating_add(bytes.len()))?;
         let mut reader = Reader::new(bytes, origin);
-        let count = read_number(&mut reader)?;
+        let count = reader.number(u64::from(u32::MAX), "term count")?;
         // A term takes two bytes at least: its gap and its impact.
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         if count > reader.remaining() / 2 {
             return Err(reader.corrupt("fewer terms than bytes for them", count));
         }
         into.terms.reserve(count);
-        let mut next = 0;
+        let mut next = 0_u32;
         for _ in 0..count {
-            let place = read_number(&mut reader)? as usize;
-            let place = place.saturating_add(next);
+            let gap = reader.number(u64::from(u32::MAX), "gap between terms")?;
+            let place = u32::try_from(gap).unwrap_or(u32::MAX).saturating_add(next);
             next = place.saturating_add(1);
-            let Some(&term) = self.terms.get(place) else {
-                let expected = format_args!("a term below {}", self.terms.len());
-                return Err(reader.corrupt(expected, place));
-            };
-            into.terms.push(TermId::from(halves(term).0));
+            into.terms.push(TermId::from(place));
+        }
+        if next as usize > self.terms.len() {
+            let expected = format_args!("a term below {}", self.terms.len());
+            return Err(reader.corrupt(expected, next - 1));
         }
         let impacts = reader.bytes(count, "impacts")?;
         if impacts.contains(&0) {
@@ -121,10 +152,10 @@ impl EncodedVectors {
     /// Adds the vector of the next document; `places` are the positions of its terms.
     pub(super) fn push(&mut self, vector: &ImpactVector, places: &[u32]) {
         let start = self.bytes.len();
-        put_number(&mut self.bytes, u32::try_from(vector.len()).unwrap_or(0));
+        put_number(&mut self.bytes, vector.len() as u64);
         let mut next = 0;
         for place in places {
-            put_number(&mut self.bytes, place - next);
+            put_number(&mut self.bytes, u64::from(place - next));
             next = place + 1;
         }
         self.bytes.extend_from_slice(&vector.impacts);
@@ -161,34 +192,4 @@ impl VectorsWriter {
         }
         Ok(())
     }
-}
-
-fn put_number(out: &mut Vec<u8>, mut number: u32) {
-    while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
-}
-
-#[inline]
-fn read_number(reader: &mut Reader<'_>) -> Result<u32> {
-    let first = reader.u8("number")?;
-    match first < 0x80 {
-        true => Ok(first.into()),
-        false => read_long_number(reader, first),
-    }
-}
-
-fn read_long_number(reader: &mut Reader<'_>, first: u8) -> Result<u32> {
-    let mut number = u64::from(first & 0x7F);
-    for shift in [7, 14, 21, 28] {
-        let byte = reader.u8("number")?;
-        number |= u64::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return u32::try_from(number)
-                .map_err(|_| reader.corrupt("a number below 2^32", number));
-        }
-    }
-    Err(reader.corrupt("a number of at most 5 bytes", "more"))
 }

@@ -236,15 +236,22 @@ impl<'a> WindowsView<'a> {
         start..start.saturating_add(WINDOW_LEN).min(self.doc_count)
     }
 
+    /// The documents' vectors.
+    pub(crate) fn vectors(&self) -> Vectors<'a> {
+        Vectors::new(self.file)
+    }
+
+    /// The place of a term among those of the segment.
+    pub(crate) fn place(&self, term: TermId) -> Option<usize> {
+        let found = self
+            .terms
+            .binary_search_by_key(&term.get(), |&record| halves(record).0);
+        found.ok()
+    }
+
     /// The lists of a term, by window; none when no document has it.
     pub(crate) fn lists(&self, term: TermId) -> Range<usize> {
-        match self
-            .terms
-            .binary_search_by_key(&term.get(), |&record| halves(record).0)
-        {
-            Ok(at) => self.term(at).1,
-            Err(_) => 0..0,
-        }
+        self.place(term).map_or(0..0, |at| self.term(at).1)
     }
 
     pub(crate) fn window(&self, list: usize) -> u32 {
