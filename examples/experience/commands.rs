@@ -95,9 +95,9 @@ pub(crate) fn import(arguments: &Import, as_json: bool) -> Done {
         "bytes": directory_len(path)?,
     });
     if as_json {
-        println!("{summary}");
+        crate::say(format_args!("{summary}"));
     } else {
-        println!(
+        crate::say(format_args!(
             "{} stored, {} replaced, {} queued, {} taken in from the queue, {} duplicates, {} near duplicates (kept), {} refused",
             summary["stored"],
             summary["replaced"],
@@ -106,8 +106,10 @@ pub(crate) fn import(arguments: &Import, as_json: bool) -> Done {
             duplicates.len(),
             near.len(),
             errors.len()
-        );
-        warnings.iter().for_each(|warning| println!("{warning}"));
+        ));
+        warnings
+            .iter()
+            .for_each(|warning| crate::say(format_args!("{warning}")));
     }
     for error in &errors {
         eprintln!("experience: {error}");
@@ -123,22 +125,25 @@ pub(crate) fn recall(arguments: &RecallArguments, as_json: bool) -> Done {
     let (memories, changes) = find(&store, &arguments.task, &arguments.selection)?;
     if as_json {
         let found: Vec<Value> = memories.iter().map(memory_json).collect();
-        println!("{}", json!({"memories": found, "changes": changes}));
+        crate::say(format_args!(
+            "{}",
+            json!({"memories": found, "changes": changes})
+        ));
         return Ok(());
     }
     for (rank, memory) in (1..).zip(&memories) {
         let episode = &memory.trajectory;
-        println!(
+        crate::say(format_args!(
             "{rank}. {} [{}] {:.3} by {}: {}",
             episode.id(),
             episode.outcome(),
             memory.score,
             memory.found_by.name(),
             episode.task().lines().next().unwrap_or_default()
-        );
+        ));
     }
     if arguments.selection.dynamic.is_some() {
-        println!("the set changed at steps {changes:?}");
+        crate::say(format_args!("the set changed at steps {changes:?}"));
     }
     Ok(())
 }
@@ -156,7 +161,7 @@ pub(crate) fn render(arguments: &Render, as_json: bool) -> Done {
             .map(|one| json!({"role": one.role.name(), "content": one.content}))
             .collect();
         match as_json {
-            true => println!(
+            true => crate::say(format_args!(
                 "{}",
                 json!({
                     "messages": messages,
@@ -164,14 +169,16 @@ pub(crate) fn render(arguments: &Render, as_json: bool) -> Done {
                     "items": rendered.items.iter().map(item).collect::<Vec<_>>(),
                     "left_out": rendered.left_out,
                 })
-            ),
-            false => messages.iter().for_each(|message| println!("{message}")),
+            )),
+            false => messages
+                .iter()
+                .for_each(|message| crate::say(format_args!("{message}"))),
         }
         return Ok(());
     }
     let rendered = renderer.render(&memories);
     match as_json {
-        true => println!(
+        true => crate::say(format_args!(
             "{}",
             json!({
                 "text": rendered.text,
@@ -179,8 +186,8 @@ pub(crate) fn render(arguments: &Render, as_json: bool) -> Done {
                 "items": rendered.items.iter().map(item).collect::<Vec<_>>(),
                 "left_out": rendered.left_out,
             })
-        ),
-        false => print!("{}", rendered.text),
+        )),
+        false => crate::say(format_args!("{}", rendered.text.trim_end_matches('\n'))),
     }
     Ok(())
 }
@@ -238,14 +245,14 @@ pub(crate) fn export(arguments: &Export, as_json: bool) -> Done {
         full.to_string(),
     )?;
     match as_json {
-        true => println!("{summary}"),
-        false => println!(
+        true => crate::say(format_args!("{summary}")),
+        false => crate::say(format_args!(
             "{} examples, {:.2} episodes and {:.0} tokens of memory each; {} without memory",
             report.examples,
             share(report.retrieved),
             share(report.block_tokens),
             report.without_memory
-        ),
+        )),
     }
     Ok(())
 }
@@ -271,8 +278,8 @@ pub(crate) fn stats(arguments: &Stats, as_json: bool) -> Done {
         "commit": store.commit_id().get(),
     });
     match as_json {
-        true => println!("{summary}"),
-        false => println!("{summary:#}"),
+        true => crate::say(format_args!("{summary}")),
+        false => crate::say(format_args!("{summary:#}")),
     }
     Ok(())
 }

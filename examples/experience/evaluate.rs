@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Evaluate, as_json: bool) -> Done {
         });
     }
     match as_json {
-        true => println!("{report}"),
+        true => crate::say(format_args!("{report}")),
         false => print(&report),
     }
     Ok(())
@@ -242,14 +242,14 @@ fn kind(episode: &Trajectory, field: Option<&str>) -> Option<String> {
 }
 
 fn print(report: &Value) {
-    println!(
+    crate::say(format_args!(
         "{} episodes, {} kinds of task",
         report["episodes"], report["kinds"]
-    );
-    println!(
+    ));
+    crate::say(format_args!(
         "{:<30} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
         "", "queries", "answer.", "P@1", "P@2", "P@4", "S@1", "S@2", "S@4"
-    );
+    ));
     for protocol in ["leave_one_out", "leave_task_out"] {
         for moment in ["static", "dynamic"] {
             let ours = &report[protocol][moment];
@@ -264,7 +264,7 @@ fn print(report: &Value) {
                 };
                 let precision = TOPS.map(|top| number(format!("precision_at_{top}")));
                 let success = TOPS.map(|top| number(format!("success_in_top_{top}")));
-                println!(
+                crate::say(format_args!(
                     "{:<30} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
                     format!("{protocol} {moment} {name}"),
                     row["queries"],
@@ -275,7 +275,7 @@ fn print(report: &Value) {
                     success[0],
                     success[1],
                     success[2]
-                );
+                ));
             }
         }
     }

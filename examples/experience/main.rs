@@ -14,11 +14,26 @@ mod evaluate;
 mod measures;
 mod scale;
 
-use std::process::ExitCode;
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
+
+/// Prints a line. A reader that has seen enough (`| head`) ends the program, and is no failure.
+fn say(line: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("experience: cannot write the output: {error}");
+        std::process::exit(1);
+    }
+}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -96,8 +96,8 @@ pub(crate) fn run(arguments: &Scale, as_json: bool) -> Done {
         "record_one": record,
     });
     match as_json {
-        true => println!("{report}"),
-        false => println!("{report:#}"),
+        true => crate::say(format_args!("{report}")),
+        false => crate::say(format_args!("{report:#}")),
     }
     if !arguments.keep {
         drop(store);

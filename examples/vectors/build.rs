@@ -11,7 +11,7 @@ use sparsely::{Config, Document, Error, Index, Progress, Result, Step, interchan
 
 use crate::{ALLOCATOR, BuildArguments};
 
-pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
+pub(crate) fn run(arguments: &BuildArguments) -> Result<String> {
     let start = Instant::now();
     let file = CsrFile::open(&arguments.documents)?;
     let mut config = Config::new().threads(arguments.threads);
@@ -85,11 +85,11 @@ pub(crate) fn run(arguments: &BuildArguments) -> Result<()> {
             "peak_allocated_bytes": ALLOCATOR.peak_usage(),
             "stage_seconds": stages.seconds(),
         });
-        println!("{report}");
-    } else {
-        println!("{documents} documents in {seconds:.1} s, {per_document:.1} bytes a document");
+        return Ok(report.to_string());
     }
-    Ok(())
+    Ok(format!(
+        "{documents} documents in {seconds:.1} s, {per_document:.1} bytes a document"
+    ))
 }
 
 /// How long each stage took, as progress tells them: what comes between two reports is the earlier one's.

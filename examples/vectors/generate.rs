@@ -9,7 +9,7 @@ use crate::{
     generator::{Generator, Shape},
 };
 
-pub(crate) fn run(arguments: &GenerateArguments) -> Result<()> {
+pub(crate) fn run(arguments: &GenerateArguments) -> Result<String> {
     let shape = match arguments.preset {
         PresetName::Splade => Shape::SPLADE,
         PresetName::Sae => Shape::SAE,
@@ -22,7 +22,11 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<()> {
         let queries = (0..count).map(|number| generator.query(number));
         write_csr(beside(&arguments.out), shape.term_count, queries)?;
     }
-    Ok(())
+    let documents = arguments.documents;
+    Ok(format!(
+        "{documents} documents in {}",
+        arguments.out.display()
+    ))
 }
 
 fn beside(out: &Path) -> std::path::PathBuf {

@@ -19,7 +19,11 @@ mod generate;
 mod generator;
 mod search;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use peak_alloc::PeakAlloc;
@@ -189,7 +193,16 @@ fn main() -> ExitCode {
         Command::Search(arguments) => search::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
     };
-    match done {
+    let said = done.map_err(|error| error.to_string()).and_then(|said| {
+        match writeln!(io::stdout(), "{said}") {
+            // A reader that has seen enough is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(format!("cannot write the output: {error}"))
+            }
+            _ => Ok(()),
+        }
+    });
+    match said {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vectors: {error}");

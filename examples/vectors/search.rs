@@ -11,7 +11,7 @@ use sparsely::{
 
 use crate::{ModeName, SearchArguments};
 
-pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
+pub(crate) fn run(arguments: &SearchArguments) -> Result<String> {
     let reading = match arguments.copied {
         true => Reading::Copied,
         false => Reading::Mapped,
@@ -133,24 +133,25 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
             "ratio": beside_us.map(|beside| mean_us / beside),
             "worst_ratio": worst_ratio,
         });
-        println!("{report}");
-    } else {
-        println!("{count} queries: mean {mean_us:.1} us, p50 {p50:.1}, p99 {p99:.1}");
-        if let Some(recall) = recall {
-            println!("recall@{} {recall:.4}", arguments.top);
-        }
-        println!("proven exact: {:.1}%", proven_exact * 100.0);
-        if let Some((beside, worst)) = beside_us.zip(worst_ratio) {
-            let ratio = mean_us / beside;
-            println!(
-                "the index beside: mean {beside:.1} us; {ratio:.3} of it, {worst:.2} at worst"
-            );
-        }
-        if let Some(batch) = batch_us {
-            println!("as one batch: {batch:.1} us a query");
-        }
+        return Ok(report.to_string());
     }
-    Ok(())
+    let mut lines = vec![format!(
+        "{count} queries: mean {mean_us:.1} us, p50 {p50:.1}, p99 {p99:.1}"
+    )];
+    if let Some(recall) = recall {
+        lines.push(format!("recall@{} {recall:.4}", arguments.top));
+    }
+    lines.push(format!("proven exact: {:.1}%", proven_exact * 100.0));
+    if let Some((beside, worst)) = beside_us.zip(worst_ratio) {
+        let ratio = mean_us / beside;
+        lines.push(format!(
+            "the index beside: mean {beside:.1} us; {ratio:.3} of it, {worst:.2} at worst"
+        ));
+    }
+    if let Some(batch) = batch_us {
+        lines.push(format!("as one batch: {batch:.1} us a query"));
+    }
+    Ok(lines.join("\n"))
 }
 
 fn open(index: &Path, reading: Reading) -> Result<Snapshot> {

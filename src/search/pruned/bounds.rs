@@ -1,6 +1,6 @@
 //! Adds up the bounds of all blocks.
 
-use std::ops::Range;
+use std::{array::from_fn, ops::Range};
 
 use super::{super::doc_set::DocSet, plan::Plan};
 use crate::{
@@ -14,6 +14,9 @@ const LINE_WORDS: usize = LINE_DOCS as usize / 64;
 
 /// Lines of a tile: its sums (16 KiB) and four streams of cells stay in a first-level cache.
 const TILE_LINES: usize = 64;
+
+/// Entries of a list from which a table of the bounds of all impacts costs less than multiplying.
+const LONG: usize = 512;
 
 /// Replaces `sums` by the scaled bound of every block, 0 for blocks without an allowed document,
 /// and `most` by the largest of each line.
@@ -33,7 +36,15 @@ pub(super) fn add_up(
     let cells = sums.as_flattened_mut();
     for term in plan.sparse() {
         if let Bounds::Sparse(list) = view.bounds(term.number) {
-            add_list(list, |impact| term.sparse_bound(impact), cells);
+            match list.len() < LONG {
+                true => add_list(list, |impact| term.sparse_bound(impact), cells),
+                false => {
+                    let bounds: [u16; 256] = from_fn(|impact| {
+                        term.sparse_bound(u8::try_from(impact).unwrap_or(u8::MAX))
+                    });
+                    add_list(list, |impact| bounds[usize::from(impact)], cells);
+                }
+            }
         }
     }
     let tiles = sums.chunks_mut(TILE_LINES).zip(most.chunks_mut(TILE_LINES));
@@ -78,9 +89,9 @@ fn add_list(list: SparseList<'_>, bound: impl Fn(u8) -> u16, cells: &mut [u16]) 
     let mut block = 0_usize;
     list.visit(|distance, impact| {
         block += distance as usize;
-        // Lists of a damaged file may lead outside; they are wrong anyway.
+        // Lists of a damaged file may lead outside, or to sums that wrap; they are wrong anyway.
         if let Some(cell) = cells.get_mut(block) {
-            *cell = cell.saturating_add(bound(impact));
+            *cell = cell.wrapping_add(bound(impact));
         }
     });
 }

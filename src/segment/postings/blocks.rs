@@ -354,6 +354,10 @@ impl Distances<'_> {
 }
 
 impl SparseList<'_> {
+    pub(crate) fn len(&self) -> usize {
+        self.impacts.len()
+    }
+
     /// Calls `visit` with the distance and the impact of each entry.
     #[inline]
     pub(crate) fn visit(&self, mut visit: impl FnMut(u32, u8)) {
