@@ -298,6 +298,16 @@ impl Error {
         })
     }
 
+    /// Names the text that it happened to, by its number among those given.
+    #[cfg(any(feature = "onnx", feature = "native"))]
+    #[cold]
+    pub(crate) fn of_text(mut self, number: u64) -> Error {
+        if let Repr::Limit { what: words, .. } | Repr::Model { why: words, .. } = &mut *self.0 {
+            *words = format!("text {number}: {words}");
+        }
+        self
+    }
+
     fn new(repr: Repr) -> Error {
         Error(Box::new(repr))
     }

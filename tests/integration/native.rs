@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
 use sparsely::{
-    Encoder, ErrorKind, SparseVector, TermId,
+    Encoder, ErrorKind, Progress, SparseVector, TermId,
     encode::{
         Combine, Pooling, SpecialTokens,
         native::{LongTexts, NativeEncoder, NativeOptions},
@@ -495,6 +495,11 @@ fn what_cannot_be_run_is_refused_by_its_name() {
     )
     .unwrap();
     assert!(refusal(directory.path()).contains("pickle"));
+    let directory = copy("bert");
+    fs::remove_file(directory.path().join("model.safetensors")).unwrap();
+    assert!(refusal(directory.path()).contains("no ONNX graph either"));
+    fs::write(directory.path().join("model.onnx"), "a graph").unwrap();
+    assert!(refusal(directory.path()).contains("OnnxEncoder"));
 }
 
 /// Puts other text of the same length into the header of the weights.
@@ -581,6 +586,18 @@ fn texts_of_any_kind_are_encoded_or_refused() {
     let huge = "a".repeat(100 << 20);
     let error = encoder.encode_documents(&["a", &huge]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.to_string().starts_with("text 2: "), "{error}");
+    // In a stream they count from its beginning: this one is in the second part.
+    let texts = (1..=1030).map(|at| Ok((at, if at == 1027 { &huge } else { "a" }.to_owned())));
+    let mut last = 0;
+    let error = encoder
+        .encode_stream(texts, &mut Progress::none(), |at, _| {
+            last = at;
+            Ok(())
+        })
+        .unwrap_err();
+    assert!(error.to_string().starts_with("text 1027: "), "{error}");
+    assert_eq!(last, 1024, "what came before stands");
     encoder
         .encode_document("[PAD] [PAD] [MASK] [UNK] \u{0}")
         .unwrap();

@@ -134,8 +134,10 @@ impl Model {
                 "its weights are in several files, which is not read: save it with max_shard_size=\"8GB\""
             } else if has("pytorch_model.bin") {
                 "pytorch_model.bin is a pickle, which is a program rather than data: save it again as safetensors"
+            } else if self.graph.is_some() {
+                "OnnxEncoder runs its ONNX graph (feature `onnx-dynamic`)"
             } else {
-                "models of hubs have one beside their config.json"
+                "there is no ONNX graph either; docs/models.md says how to get a model"
             };
             Error::model(
                 self.root.display().to_string(),
@@ -153,10 +155,15 @@ impl Model {
                 .iter()
                 .map(|path| path.display().to_string())
                 .collect();
+            let hint = if self.weights.is_some() {
+                "NativeEncoder runs its model.safetensors (feature `native`)"
+            } else {
+                "there is no model.safetensors either; docs/models.md says how to get a model"
+            };
             Error::model(
                 self.root.display().to_string(),
                 format!(
-                    "there is no ONNX graph (looked for {}): export the model first, see docs/models.md",
+                    "there is no ONNX graph (looked for {}); {hint}",
                     tried.join(", ")
                 ),
             )

@@ -7,6 +7,7 @@
 //! against its container before it is believed.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, BufReader, Read, Seek},
     path::{Component, Path, PathBuf},
@@ -38,7 +39,8 @@ impl GraphFacts {
         let mut walk = Walk {
             input: BufReader::new(file),
             at: 0,
-            names: Vec::new(),
+            files: BTreeMap::new(),
+            weights: Weights::default(),
             quantizes: false,
             graphs: 0,
         };
@@ -59,13 +61,13 @@ impl GraphFacts {
                 "no graph in it: it is cut off, or no ONNX file".to_owned(),
             ));
         }
-        let mut names = walk.names;
-        names.sort_unstable();
-        names.dedup();
         let folder = path.parent().unwrap_or(Path::new(""));
-        let external = names
+        let external = walk
+            .files
             .iter()
-            .map(|name| resolve(folder, name).map_err(|why| why.of(path, name)))
+            .map(|(name, bytes)| {
+                resolve(folder, name, *bytes).map_err(|why| why.of(path, name, *bytes))
+            })
             .collect::<Result<_>>()?;
         Ok(GraphFacts {
             external,
@@ -78,10 +80,11 @@ impl GraphFacts {
 enum Outside {
     Leaves,
     Missing,
+    Short(u64),
 }
 
 impl Outside {
-    fn of(self, graph: &Path, name: &str) -> Error {
+    fn of(self, graph: &Path, name: &str, bytes: u64) -> Error {
         match self {
             Outside::Leaves => Error::model(
                 graph.display().to_string(),
@@ -90,14 +93,21 @@ impl Outside {
                 ),
             ),
             Outside::Missing => Error::not_found(
-                format!("{name:?}, which holds weights of {}", graph.display()),
+                format!("the file {name:?} with weights of {}", graph.display()),
                 "put it beside the graph: the two belong together",
+            ),
+            Outside::Short(length) => Error::model(
+                graph.display().to_string(),
+                format!(
+                    "its weights reach to byte {bytes} of {name:?}, which has {length}: that file is cut off, or of another export"
+                ),
             ),
         }
     }
 }
 
-fn resolve(folder: &Path, name: &str) -> Result<PathBuf, Outside> {
+/// The file `name` in `folder`, of at least so many bytes.
+fn resolve(folder: &Path, name: &str, bytes: u64) -> Result<PathBuf, Outside> {
     let relative = Path::new(name);
     let stays = relative
         .components()
@@ -116,7 +126,11 @@ fn resolve(folder: &Path, name: &str) -> Result<PathBuf, Outside> {
         folder
     };
     match (path.canonicalize(), folder.canonicalize()) {
-        (Ok(file), Ok(folder)) if file.starts_with(&folder) => Ok(path),
+        (Ok(file), Ok(folder)) if file.starts_with(&folder) => match file.metadata() {
+            Ok(found) if found.len() < bytes => Err(Outside::Short(found.len())),
+            Ok(_) => Ok(path),
+            Err(_) => Err(Outside::Missing),
+        },
         (Ok(_), Ok(_)) => Err(Outside::Leaves),
         _ => Err(Outside::Missing),
     }
@@ -170,9 +184,20 @@ impl From<io::Error> for Stop {
 struct Walk<R> {
     input: R,
     at: u64,
-    names: Vec<String>,
+    /// Files of weights, each with where the last of its weights end.
+    files: BTreeMap<String, u64>,
+    /// Those of the present tensor.
+    weights: Weights,
     quantizes: bool,
     graphs: usize,
+}
+
+/// Where a tensor's weights lie.
+#[derive(Default)]
+struct Weights {
+    file: Option<String>,
+    offset: u64,
+    length: u64,
 }
 
 /// Graphs nest in attributes of nodes; deeper than this no exporter goes.
@@ -223,19 +248,36 @@ impl<R: Read + Seek> Walk<R> {
                 (Kind::External, 1) if wire == 2 => key = self.text(length)?,
                 (Kind::External, 2) if wire == 2 => {
                     let value = self.text(length)?;
-                    if key == "location" {
-                        if self.names.len() >= FILES {
-                            self.names.sort_unstable();
-                            self.names.dedup();
+                    match key.as_str() {
+                        "location" => {
+                            self.file(&value, 0)?;
+                            self.weights.file = Some(value);
                         }
-                        if self.names.len() >= FILES {
-                            return Err(Stop::Damage("too many files of weights"));
-                        }
-                        self.names.push(value);
+                        "offset" => self.weights.offset = value.parse().unwrap_or(0),
+                        "length" => self.weights.length = value.parse().unwrap_or(0),
+                        _ => {}
                     }
                 }
                 _ => self.skip(length)?,
             }
+        }
+        if let Kind::Tensor = kind {
+            let weights = std::mem::take(&mut self.weights);
+            if let Some(file) = &weights.file {
+                self.file(file, weights.offset.saturating_add(weights.length))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a file of weights that has to reach to `end`.
+    fn file(&mut self, name: &str, end: u64) -> Result<(), Stop> {
+        if let Some(bytes) = self.files.get_mut(name) {
+            *bytes = end.max(*bytes);
+        } else if self.files.len() < FILES {
+            self.files.insert(name.to_owned(), end);
+        } else {
+            return Err(Stop::Damage("too many files of weights"));
         }
         Ok(())
     }
@@ -299,8 +341,15 @@ mod tests {
     }
 
     fn graph_with(location: &str, operator: &str) -> Vec<u8> {
-        let location = [field(1, b"location"), field(2, location.as_bytes())].concat();
-        let tensor = [field(8, b"weights"), field(13, &location)].concat();
+        graph_of(&[("location", location)], operator)
+    }
+
+    fn graph_of(weights: &[(&str, &str)], operator: &str) -> Vec<u8> {
+        let mut tensor = field(8, b"weights");
+        for (key, value) in weights {
+            let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
+            tensor.extend(field(13, &entry));
+        }
         let node = field(4, operator.as_bytes());
         field(7, &[field(1, &node), field(5, &tensor)].concat())
     }
@@ -323,6 +372,27 @@ mod tests {
         }
         let error = read(&graph_with("other.bin", "MatMul")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn files_that_are_too_short_are_named() {
+        let graph = |offset, length| {
+            let weights = [
+                ("offset", offset),
+                ("location", "weights.bin"),
+                ("length", length),
+            ];
+            read(&graph_of(&weights, "MatMul"))
+        };
+        assert_eq!(graph("0", "4").unwrap().external.len(), 1);
+        for (offset, length) in [("0", "5"), ("4", "1"), ("18446744073709551615", "9")] {
+            let error = graph(offset, length).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Model);
+            assert!(
+                error.to_string().contains("\"weights.bin\", which has 4"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

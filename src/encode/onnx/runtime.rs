@@ -85,7 +85,15 @@ fn load(path: Option<&Path>) -> Result<ort::environment::EnvironmentBuilder> {
     for candidate in candidates(path) {
         match ort::init_from(&candidate) {
             Ok(builder) => return Ok(builder),
-            Err(why) => tried.push(format!("{}: {}", candidate.display(), reason(&why))),
+            Err(why) => {
+                let (path, why) = (candidate.display().to_string(), reason(&why));
+                // Most loaders name the file themselves.
+                tried.push(if why.contains(&path) {
+                    why
+                } else {
+                    format!("{path}: {why}")
+                });
+            }
         }
     }
     Err(not_found(&tried))
@@ -106,19 +114,17 @@ fn not_found(tried: &[String]) -> Error {
     )
 }
 
-/// What went wrong, down to the loader's own words.
+/// What went wrong, in the loader's own words: `ort` hides them behind its own.
 #[cfg(feature = "onnx-dynamic")]
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let more = inner.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        source = inner.source();
+fn reason(error: &ort::LoadDynamicError) -> String {
+    let ort::LoadDynamicError::Dlopen { error, .. } = error else {
+        return error.to_string();
+    };
+    let mut words: &dyn std::error::Error = error;
+    while let Some(inner) = words.source() {
+        words = inner;
     }
-    words
+    words.to_string()
 }
 
 /// Where the library may be, best first.

@@ -141,7 +141,7 @@ impl<R: Run> Runner<R> {
     }
 
     pub(crate) fn documents(&self, texts: &[&str]) -> Result<Vec<SparseVector>> {
-        let inputs = self.inputs(texts, &self.document)?;
+        let inputs = self.inputs(texts, 0, &self.document)?;
         self.outputs(&inputs, &self.document)
     }
 
@@ -152,7 +152,7 @@ impl<R: Run> Runner<R> {
         if let Some(asker) = &self.asker {
             return asker.queries(texts);
         }
-        let inputs = self.inputs(texts, &self.query)?;
+        let inputs = self.inputs(texts, 0, &self.query)?;
         self.outputs(&inputs, &self.query)
     }
 
@@ -171,11 +171,13 @@ impl<R: Run> Runner<R> {
         Ok(Some(ids.into_iter().map(TermId::from).collect()))
     }
 
-    /// Tokenizes texts.
-    fn inputs<S: AsRef<str>>(&self, texts: &[S], side: &Side) -> Result<Inputs> {
+    /// Tokenizes texts; `before` came before them, which numbers them in errors.
+    fn inputs<S: AsRef<str>>(&self, texts: &[S], before: u64, side: &Side) -> Result<Inputs> {
         let mut inputs = Inputs::default();
-        for text in texts {
-            let pieces = self.pieces(text.as_ref(), side)?;
+        for (number, text) in (before + 1..).zip(texts) {
+            let pieces = self
+                .pieces(text.as_ref(), side)
+                .map_err(|error| error.of_text(number))?;
             let (windows, lost) = pieces.windows(side.room);
             self.counters.text(&windows, lost);
             let start = inputs.windows.len();

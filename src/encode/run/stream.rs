@@ -31,9 +31,12 @@ impl<R: Run> Runner<R> {
         std::thread::scope(|scope| {
             let ahead = scope.spawn(move || {
                 let mut documents = documents;
+                let mut before = 0;
                 loop {
-                    let part = self.part(&mut documents);
-                    let is_last = !matches!(&part, Ok((tags, _)) if !tags.is_empty());
+                    let part = self.part(&mut documents, before);
+                    let count = part.as_ref().map_or(0, |(tags, _)| tags.len());
+                    let is_last = count == 0;
+                    before += u64::try_from(count).unwrap_or(0);
                     // The receiver is gone when the work ended early.
                     if send.send(part).is_err() || is_last {
                         return;
@@ -61,10 +64,11 @@ impl<R: Run> Runner<R> {
         })
     }
 
-    /// Reads and tokenizes the next part; an empty one is the end.
+    /// Reads and tokenizes the next part, after so many texts; an empty one is the end.
     fn part<T>(
         &self,
         documents: &mut impl Iterator<Item = Result<(T, String)>>,
+        before: u64,
     ) -> Result<Part<T>> {
         let (mut tags, mut texts, mut bytes) = (Vec::new(), Vec::new(), 0);
         while texts.len() < TEXTS && bytes < BYTES {
@@ -76,7 +80,7 @@ impl<R: Run> Runner<R> {
             tags.push(tag);
             texts.push(text);
         }
-        let inputs = self.inputs(&texts, &self.document)?;
+        let inputs = self.inputs(&texts, before, &self.document)?;
         Ok((tags, inputs))
     }
 }

@@ -156,7 +156,7 @@ impl Tokenizer {
     fn encode(&self, prompt: &str, text: &str, specials: Specials) -> Result<tokenizers::Encoding> {
         if text.len() > TEXT_LIMIT {
             return Err(Error::limit(
-                "bytes of a text to encode (cut it into passages)",
+                "bytes to encode at once (cut them into passages)",
                 u64::try_from(TEXT_LIMIT).unwrap_or(u64::MAX),
                 u64::try_from(text.len()).unwrap_or(u64::MAX),
             ));
