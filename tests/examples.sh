@@ -229,4 +229,38 @@ $bin/experience import "$work/episodes.jsonl" --store "$work/store" --json >/dev
 answer=$($bin/experience recall "boil the water" --store "$work/store" --k 1 --json)
 has "$answer" "boil water"
 $bin/experience stats --store "$work/store" --json >/dev/null
+echo "-- encode, and evaluate with a model directory"
+cargo build --locked --features native,sae,onnx-dynamic --example encode --example evaluate
+model=tests/models/bert
+python3 - "$work" <<'PY'
+import json, sys
+work = sys.argv[1]
+def lines(name, texts):
+    with open(f"{work}/{name}.jsonl", "w") as out:
+        for at, text in enumerate(texts):
+            out.write(json.dumps({"_id": f"t{at}", "text": text}) + "\n\n")
+lines("texts", ["open the lock file", "", "\0\1\x1f", "merge two sorted lists"])
+lines("huge", ["open the lock file", "a " * (5 << 20), "merge two sorted lists"])
+open(f"{work}/latin1.jsonl", "wb").write(b'{"_id": 1, "text": "lock"}\n{"_id": 2, "text": "\xe9"}\n')
+open(f"{work}/nameless.jsonl", "w").write('{"id": "", "text": "lock"}\n')
+PY
+for out in jsonl csr idx; do
+  answer=$($bin/encode $model "$work/texts.jsonl" --out "$work/encoded.$out" --json)
+  has "$answer" '"texts":4,"tokens":'
+done
+has "$(wc -l <"$work/encoded.jsonl")" '^4$'
+has "$($bin/inspect stats "$work/encoded.idx")" '4 documents'
+has "$($bin/encode $model "$work/texts.jsonl" --out "$work/encoded.idx" --json)" '"texts":0'
+has "$($bin/encode $model "$work/texts.jsonl" --compare cpu)" 'differ by at most 0'
+cp "$work/encoded.jsonl" "$work/whole.jsonl"
+unencoded() { if $bin/encode "${@:2}" >/dev/null 2>"$work/message"; then fail "encoded $*"; fi; has "$(cat "$work/message")" "$1"; }
+for texts in huge latin1 nameless missing; do
+  unencoded "text 2: bytes\|line 2 of .*latin1\|an empty id\|missing.jsonl: cannot open" $model "$work/$texts.jsonl" --out "$work/encoded.jsonl"
+  cmp "$work/encoded.jsonl" "$work/whole.jsonl" || fail "a run that failed changed its output"
+  [ ! -e "$work/encoded.jsonl.partial" ] || fail "a run that failed left a file"
+done
+unencoded 'no model.safetensors; there is no ONNX graph either' "$work/beir" "$work/texts.jsonl" --out "$work/no.jsonl"
+ORT_DYLIB_PATH=$(tests/models/setup_runtime.sh) unencoded 'device cuda:0 is not supported here' tests/models/narrow "$work/texts.jsonl" --device cpu --compare cuda
+has "$($bin/evaluate "$work/beir" --encoder $model --json)" '"documents":4'
+
 echo "examples: all as expected"

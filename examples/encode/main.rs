@@ -8,7 +8,8 @@
 //! Lines of the file are objects with `_id` or `id`, `text`, and perhaps `title`, as in BEIR. An
 //! output that ends in `.idx` is an index: it is committed every few thousand texts, and texts whose
 //! key it has already are left out, so that a run that was stopped goes on where it stood. The
-//! answer goes to standard output, progress to standard error. Exits with 1 on failure and 2 on
+//! answer goes to standard output, progress to standard error. Exits with 1 on failure, also when two
+//! devices that are compared disagree, and 2 on
 //! wrong use.
 //!
 //! Run it with the feature `native`, and with `onnx-dynamic` as well for models that have a graph;
@@ -165,8 +166,8 @@ fn run(arguments: &Arguments) -> Result<Summary> {
     let Some(out) = &arguments.out else {
         return Err(Error::invalid("--out", "a path", "none"));
     };
-    let mut output = Output::create(out, encoder)?;
     let texts = Texts::open(&arguments.texts, arguments.limit)?;
+    let mut output = Output::create(out, encoder)?;
     let begun = Instant::now();
     let bar = Bar::new(texts.len());
     let mut nnz = 0;
@@ -232,8 +233,12 @@ fn ratio(count: u64, of: f64) -> f64 {
     if of > 0.0 { count as f64 / of } else { 0.0 }
 }
 
-/// Encodes the same texts on two devices.
+/// Weights on two devices may differ by this: some multiply in fewer bits than others.
+const TOLERANCE: f32 = 0.01;
+
+/// Encodes the same texts on two devices, which have to agree.
 fn compare(arguments: &Arguments, model: &Model, other: &str) -> Result<Summary> {
+    let second = open(arguments, other)?;
     let texts: Vec<String> = Texts::open(&arguments.texts, arguments.limit)?
         .map(|entry| entry.map(|(_, text)| text))
         .collect::<Result<_>>()?;
@@ -247,13 +252,19 @@ fn compare(arguments: &Arguments, model: &Model, other: &str) -> Result<Summary>
         Ok((encoder.encode_documents(&texts)?, begun.elapsed(), before))
     };
     let (vectors, took, before) = time(model)?;
-    let second = open(arguments, other)?;
     let (others, others_took, _) = time(&second)?;
     let largest_difference = vectors
         .iter()
         .zip(&others)
         .map(|(one, two)| difference(one, two).max(difference(two, one)))
         .fold(0.0, f32::max);
+    if largest_difference > TOLERANCE {
+        return Err(Error::invalid(
+            format!("weights on {} and on {}", model.device(), second.device()),
+            format!("to differ by at most {TOLERANCE}"),
+            largest_difference.to_string(),
+        ));
+    }
     let nnz = vectors.iter().map(SparseVector::len).sum();
     let mut summary = summary(model, before, took, nnz);
     summary.compared = Some(Comparison {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Lines},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -29,7 +29,7 @@ enum Id {
 
 /// The texts of a file.
 pub(crate) struct Texts {
-    lines: Lines<BufReader<File>>,
+    lines: BufReader<File>,
     path: PathBuf,
     number: u64,
     count: u64,
@@ -40,14 +40,18 @@ impl Texts {
     pub(crate) fn open(path: &Path, limit: Option<usize>) -> Result<Texts> {
         let open = || File::open(path).map_err(|error| Error::io("open", path, error));
         // Counted first, so that progress has an end; the lines are read again, never kept.
+        let mut reader = BufReader::new(open()?);
         let mut count = 0;
-        for line in BufReader::new(open()?).lines() {
-            line.map_err(|error| Error::io("read", path, error))?;
+        while reader
+            .skip_until(b'\n')
+            .map_err(|error| Error::io("read", path, error))?
+            > 0
+        {
             count += 1;
         }
         let limit = limit.map_or(u64::MAX, |limit| u64::try_from(limit).unwrap_or(u64::MAX));
         Ok(Texts {
-            lines: BufReader::new(open()?).lines(),
+            lines: BufReader::new(open()?),
             path: path.to_owned(),
             number: 0,
             count: count.min(limit),
@@ -64,34 +68,40 @@ impl Iterator for Texts {
     type Item = Result<(String, String)>;
 
     fn next(&mut self) -> Option<Result<(String, String)>> {
-        if self.number >= self.count {
-            return None;
+        let mut line = Vec::new();
+        while self.number < self.count {
+            self.number += 1;
+            line.clear();
+            if let Err(error) = self.lines.read_until(b'\n', &mut line) {
+                return Some(Err(Error::io("read", &self.path, error)));
+            }
+            if !line.trim_ascii().is_empty() {
+                return Some(self.entry(&line));
+            }
         }
-        self.number += 1;
-        let line = match self.lines.next()? {
-            Ok(line) => line,
-            Err(error) => return Some(Err(Error::io("read", &self.path, error))),
+        None
+    }
+}
+
+impl Texts {
+    fn entry(&self, line: &[u8]) -> Result<(String, String)> {
+        let refuse = |found: String| {
+            Error::invalid(
+                format!("line {} of {}", self.number, self.path.display()),
+                "an object with `_id` or `id` and `text`",
+                found,
+            )
         };
-        Some(
-            serde_json::from_str::<Line>(&line)
-                .map(|line| {
-                    let id = match line.id {
-                        Id::Text(id) => id,
-                        Id::Number(id) => id.to_string(),
-                    };
-                    let text = match (line.title.is_empty(), line.text) {
-                        (true, text) => text,
-                        (false, text) => format!("{} {text}", line.title),
-                    };
-                    (id, text)
-                })
-                .map_err(|error| {
-                    Error::invalid(
-                        format!("line {} of {}", self.number, self.path.display()),
-                        "an object with `_id` or `id` and `text`",
-                        error.to_string(),
-                    )
-                }),
-        )
+        let line: Line = serde_json::from_slice(line).map_err(|why| refuse(why.to_string()))?;
+        let id = match line.id {
+            Id::Text(id) if id.is_empty() => return Err(refuse("an empty id".to_owned())),
+            Id::Text(id) => id,
+            Id::Number(id) => id.to_string(),
+        };
+        let text = match (line.title.is_empty(), line.text) {
+            (true, text) => text,
+            (false, text) => format!("{} {text}", line.title),
+        };
+        Ok((id, text))
     }
 }
