@@ -269,13 +269,6 @@ fn pickle(file: &str) -> Error {
     )
 }
 
-/// What a tensor's numbers take, if that is a number at all.
-fn bytes_of(shape: &[usize], precision: Precision) -> Option<usize> {
-    shape
-        .iter()
-        .try_fold(precision.size(), |bytes, size| bytes.checked_mul(*size))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use rawzip::{CompressionMethod, ZipArchive};
 
-use super::{Precision, Tensor, bytes_of};
+use super::{Precision, Tensor};
 use crate::storage::FileBytes;
 
 /// Arrays of an archive; a suite has five.
@@ -210,6 +210,13 @@ fn describe(header: &str) -> Result<(Precision, Vec<usize>), String> {
         );
     }
     Ok((precision, shape))
+}
+
+/// What a tensor's numbers take, if that is a number at all.
+fn bytes_of(shape: &[usize], precision: Precision) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(precision.size(), |bytes, size| bytes.checked_mul(*size))
 }
 
 #[cfg(test)]
