@@ -55,9 +55,6 @@ struct Layer {
     file: String,
 }
 
-/// Texts and tokens of the trial, which occur in no other dimension of a model.
-const TRIAL: (usize, usize) = (2, 7);
-
 impl OnnxBackbone {
     /// Opens the graph in `directory` and takes the hidden states from the output `output`, or from
     /// that of `layer`, or from the only one there is. Of `options`, those count that are about
@@ -194,6 +191,10 @@ impl Session for Layer {
         &self.graph
     }
 
+    fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
     fn outputs(&mut self, batch: &Batch, rows: &[Row]) -> Result<Vec<TokenStates>> {
         let outputs = self.graph.run(batch)?;
         let (shape, values) = outputs.floats(&self.output)?;
@@ -226,17 +227,10 @@ fn try_out(
     output: Option<&str>,
     layer: Option<u32>,
 ) -> Result<(String, usize), Result<Error, String>> {
-    let (rows, length) = (
-        graph.rows.unwrap_or(TRIAL.0),
-        graph.length.unwrap_or(TRIAL.1),
-    );
-    let tokens = vec![padding.token; length];
-    let texts = vec![tokens.as_slice(); rows];
-    let outputs = graph
-        .run(&Batch::new(&texts, length, padding))
-        .map_err(Ok)?;
+    let batch = graph.trial(padding);
+    let outputs = graph.run(&batch).map_err(Ok)?;
     let found = outputs.describe();
-    choose(&found, (rows, length), output, layer).map_err(Err)
+    choose(&found, (batch.rows, batch.length), output, layer).map_err(Err)
 }
 
 /// Names that exporters give the states of layer `n`.
@@ -313,6 +307,7 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::onnx::session::TRIAL;
 
     fn output(name: &str, shape: &[i64]) -> Output {
         Output {

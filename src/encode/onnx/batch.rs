@@ -24,7 +24,16 @@ pub(crate) struct Budget {
     pub(crate) term_count: usize,
 }
 
+/// Bytes of logits that a session may keep for its next call.
+const KEPT: usize = 128 << 20;
+
 impl Budget {
+    /// Whether a run of so many tokens makes more logits than a session may keep.
+    pub(crate) fn is_large(&self, tokens: usize) -> bool {
+        let has_logits = self.longest < usize::MAX;
+        has_logits && tokens.saturating_mul(self.term_count).saturating_mul(4) > KEPT
+    }
+
     /// Refuses a text whose logits alone would take more memory than was granted.
     ///
     /// # Errors

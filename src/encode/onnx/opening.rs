@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Device, OnnxOptions,
-    batch::{Batch, Budget, Padding},
+    batch::{Budget, Padding},
     contract::{Contract, Trial, detect},
     runtime::environment,
     session::{Graph, Head, Setup},
@@ -82,9 +82,6 @@ fn worker(graph: Graph, head: Option<Head>, shape: &Shape) -> Worker {
 /// to stay near the caches.
 const HEAD_BLOCK: usize = 32 << 20;
 
-/// Texts and tokens of the trial, which occur in no other dimension of a model.
-const TRIAL: (usize, usize) = (2, 7);
-
 fn try_out(
     graph: &mut Graph,
     head: Option<&mut Head>,
@@ -95,16 +92,10 @@ fn try_out(
 ) -> Result<Shape> {
     let file = path.display().to_string();
     let refuse = |why: String| Error::model(&file, why);
-    let (rows, length) = (
-        graph.rows.unwrap_or(TRIAL.0),
-        graph.length.unwrap_or(TRIAL.1),
-    );
-    let tokens = vec![tokenizer.pad(); length];
-    let texts = vec![tokens.as_slice(); rows];
-    let padding = Padding {
+    let batch = graph.trial(Padding {
         token: tokenizer.pad(),
         left: false,
-    };
+    });
     let known = usize::try_from(tokenizer.term_count()).unwrap_or(usize::MAX);
     let terms = match options.terms {
         Some(count) => {
@@ -115,12 +106,12 @@ fn try_out(
     };
     let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
     let trial = Trial {
-        rows: size(rows),
-        tokens: size(length),
+        rows: size(batch.rows),
+        tokens: size(batch.length),
         terms: terms.clone(),
         has_head: head.is_some(),
     };
-    let outputs = graph.run(&Batch::new(&texts, length, padding))?;
+    let outputs = graph.run(&batch)?;
     let (contract, count) = detect(&outputs.describe(), &trial).map_err(refuse)?;
     let count = match (&contract, head) {
         (Contract::Hidden { output, width }, Some(head)) => {

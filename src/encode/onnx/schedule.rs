@@ -27,6 +27,9 @@ pub(crate) trait Session: Send {
     /// The graph that it runs.
     fn graph(&self) -> &Graph;
 
+    /// As above.
+    fn graph_mut(&mut self) -> &mut Graph;
+
     /// What the texts in `batch` become, of which `rows` are wanted.
     fn outputs(&mut self, batch: &Batch, rows: &[Row]) -> Result<Vec<Self::Output>>;
 }
@@ -73,6 +76,7 @@ impl<S: Session> Schedule<S> {
                 let done = self.group(&mut worker, group, inputs)?;
                 place(&mut vectors, group, done);
             }
+            self.give_back(&mut worker, &groups);
             return Ok(vectors);
         }
         let next = AtomicUsize::new(0);
@@ -87,6 +91,7 @@ impl<S: Session> Schedule<S> {
                 }
                 let _ = send.send((group, done?));
             }
+            self.give_back(&mut worker, &groups);
             Ok(())
         };
         std::thread::scope(|scope| {
@@ -126,6 +131,15 @@ impl<S: Session> Schedule<S> {
         let length = self.length.unwrap_or(group.length);
         let batch = Batch::new(&texts, length, self.padding);
         worker.outputs(&batch, &rows)
+    }
+
+    /// After a call of many texts or of a large one, has the session give its memory back; between
+    /// short queries it keeps what it has.
+    fn give_back(&self, worker: &mut S, groups: &[Group]) {
+        let is_large = |group: &Group| self.budget.is_large(group.members.len() * group.length);
+        if groups.len() > 1 || groups.iter().any(is_large) {
+            worker.graph_mut().give_back(self.padding);
+        }
     }
 
     /// Takes a session, waiting for one if need be.

@@ -3,25 +3,31 @@
 //! What a graph takes is found from its inputs: the tokens, and, where it asks, attention mask,
 //! token types and positions, in 32 or 64 bits. An input that is none of these is refused by name.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use ort::{
     environment::Environment,
-    session::{Session, SessionInputValue, SessionOutputs, builder::GraphOptimizationLevel},
+    session::{
+        RunOptions, Session, SessionInputValue, SessionOutputs, builder::GraphOptimizationLevel,
+    },
     value::{Outlet, Tensor, TensorElementType},
 };
 
 use super::{
-    batch::Batch,
+    batch::{Batch, Padding},
     contract::{Kind, Output},
     device::Device,
 };
 use crate::error::{Error, Result};
 
+/// Texts and tokens of a trial, which occur in no other dimension of a model.
+pub(crate) const TRIAL: (usize, usize) = (2, 7);
+
 /// A graph from tokens to something.
 #[derive(Debug)]
 pub(crate) struct Graph {
     session: Session,
+    giving_back: Option<GivingBack>,
     file: String,
     inputs: Vec<Input>,
     /// A number of texts that the graph insists on.
@@ -77,8 +83,8 @@ fn load(environment: &Environment, path: &Path, setup: Setup) -> Result<Session>
         device => Error::unsupported(
             format!("the device {device}"),
             format!(
-                "{}; use a build of ONNX Runtime that has it with its driver and libraries, or the device cpu",
-                why.message()
+                "{}; use a build of ONNX Runtime that has it, with its driver and libraries (docs/models.md), or the device cpu",
+                why.message().trim_end_matches(['\n', '.'])
             ),
         ),
     })
@@ -113,10 +119,15 @@ impl Graph {
             ));
         };
         let fixed = |size: i64| usize::try_from(size).ok().filter(|size| *size > 0);
+        let giving_back = (setup.device == Device::Cpu)
+            .then(GivingBack::new)
+            .transpose()
+            .map_err(|why| Error::model(&file, why.message()))?;
         Ok(Graph {
             rows: fixed(*rows),
             length: fixed(*length),
             session,
+            giving_back,
             file,
             inputs,
         })
@@ -129,6 +140,24 @@ impl Graph {
 
     /// Runs a batch.
     pub(crate) fn run(&mut self, batch: &Batch) -> Result<Outputs<'_>> {
+        self.run_as(batch, false)
+    }
+
+    /// The batch with which graphs are tried out.
+    pub(crate) fn trial(&self, padding: Padding) -> Batch {
+        let length = self.length.unwrap_or(TRIAL.1);
+        let tokens = vec![padding.token; length];
+        let texts = vec![tokens.as_slice(); self.rows.unwrap_or(TRIAL.0)];
+        Batch::new(&texts, length, padding)
+    }
+
+    /// Has the runtime give back the memory that it keeps for later runs. It does so at the end of
+    /// a run, so a small one follows, of which nothing is wanted, not even its success.
+    pub(crate) fn give_back(&mut self, padding: Padding) {
+        let _ = self.run_as(&self.trial(padding), true);
+    }
+
+    fn run_as(&mut self, batch: &Batch, gives_back: bool) -> Result<Outputs<'_>> {
         let shape = [batch.rows, batch.length];
         let zeros = vec![0; batch.ids.len()];
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(self.inputs.len());
@@ -143,7 +172,13 @@ impl Graph {
                 .map_err(|why| Error::model(&self.file, why.message()))?;
             values.push((&input.name, value));
         }
-        let outputs = self.session.run(values).map_err(|why| {
+        let ran = match &self.giving_back {
+            Some(GivingBack(options)) if gives_back => {
+                self.session.run_with_options(values, options)
+            }
+            _ => self.session.run(values),
+        };
+        let outputs = ran.map_err(|why| {
             Error::model(
                 &self.file,
                 format!(
@@ -158,6 +193,23 @@ impl Graph {
             outputs,
             file: &self.file,
         })
+    }
+}
+
+/// Options of a run after which the runtime gives back the memory that no tensor holds.
+struct GivingBack(RunOptions);
+
+impl GivingBack {
+    fn new() -> std::result::Result<GivingBack, ort::Error> {
+        let mut options = RunOptions::new()?;
+        options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
+        Ok(GivingBack(options))
+    }
+}
+
+impl fmt::Debug for GivingBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivingBack")
     }
 }
 
@@ -339,5 +391,32 @@ impl Outputs<'_> {
         self.outputs
             .get(name)
             .ok_or_else(|| Error::model(self.file, format!("it gave no output `{name}`")))
+    }
+}
+
+#[cfg(all(test, feature = "onnx-dynamic"))]
+mod tests {
+    use super::*;
+    use crate::encode::onnx::runtime::environment;
+
+    /// Nothing asks whether it succeeded, so that it does is asked here.
+    #[test]
+    fn memory_is_given_back() {
+        let Ok(environment) = environment() else {
+            println!("skipped: no ONNX Runtime");
+            return;
+        };
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/narrow/model.onnx");
+        let setup = Setup {
+            threads: 1,
+            device: Device::Cpu,
+        };
+        let mut graph = Graph::open(environment, &model, setup).unwrap();
+        let batch = graph.trial(Padding {
+            token: 0,
+            left: false,
+        });
+        assert!(graph.giving_back.is_some());
+        graph.run_as(&batch, true).unwrap();
     }
 }

@@ -62,6 +62,10 @@ impl Session for Worker {
         &self.graph
     }
 
+    fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
     fn outputs(&mut self, batch: &Batch, rows: &[Row]) -> Result<Vec<SparseVector>> {
         let Worker {
             graph,
