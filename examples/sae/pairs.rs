@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use sparsely::{Error, Progress, Result, train::pairs_of_tree};
+use sparsely::{
+    Error, Progress, Result,
+    train::{PairKind, pairs_of_tree},
+};
 
 use crate::print::{Bar, answer, read_lines, write_lines};
 
@@ -42,6 +45,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PAIRS.jsonl")]
     out: PathBuf,
 
+    /// What pairs are made of
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["described", "named"], value_name = "KIND,...")]
+    kinds: Vec<Kind>,
+
     /// At most so many pairs of a group
     #[arg(long, default_value_t = 2000, value_name = "N")]
     group_most: usize,
@@ -51,10 +58,32 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// A function and the comment before it
+    Described,
+    /// A function and its name
+    Named,
+    /// A comment inside a function and the lines under it
+    Remarks,
+}
+
+impl From<PairKind> for Kind {
+    fn from(kind: PairKind) -> Kind {
+        match kind {
+            PairKind::Described => Kind::Described,
+            PairKind::Named => Kind::Named,
+            PairKind::Remark => Kind::Remarks,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Answer {
     pairs: usize,
+    described: usize,
     named: usize,
+    remarks: usize,
     groups: usize,
 }
 
@@ -62,12 +91,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut bar = Bar::new();
     let mut found = Answer {
         pairs: 0,
+        described: 0,
         named: 0,
+        remarks: 0,
         groups: 0,
     };
     let mut lines = Vec::new();
     for path in &arguments.paths {
-        let pairs = pairs_of_tree(path, &mut Progress::new(&mut bar.report()))?;
+        let mut pairs = pairs_of_tree(path, &mut Progress::new(&mut bar.report()))?;
+        pairs.retain(|pair| arguments.kinds.contains(&pair.kind.into()));
         let group = path
             .file_name()
             .unwrap_or(path.as_os_str())
@@ -76,7 +108,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let step = pairs.len().div_ceil(arguments.group_most.max(1)).max(1);
         let before = lines.len();
         for pair in pairs.into_iter().step_by(step) {
-            found.named += usize::from(pair.is_named);
+            match pair.kind {
+                PairKind::Described => found.described += 1,
+                PairKind::Named => found.named += 1,
+                PairKind::Remark => found.remarks += 1,
+            }
             lines.push(Line {
                 query: pair.query,
                 passage: pair.passage,
@@ -91,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if lines.is_empty() {
         return Err(Error::invalid(
             "the source files",
-            "functions with comments or telling names",
+            "functions of the kinds that are asked for",
             "none",
         ));
     }
@@ -99,8 +135,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     bar.clear();
     answer(&found, arguments.json, || {
         format!(
-            "{} pairs of {} groups, {} of them by name",
-            found.pairs, found.groups, found.named
+            "{} pairs of {} groups: {} functions by their comments, {} by their names, {} comments inside them",
+            found.pairs, found.groups, found.described, found.named, found.remarks
         )
     })
 }

@@ -24,7 +24,7 @@ use std::{
 };
 
 pub use self::corpus::{Corpus, Counts, PASSAGE_BYTES_MAX, QUERY_BYTES_MAX};
-pub use self::pairs::{Pair, pairs_of_tree};
+pub use self::pairs::{Pair, PairKind, pairs_of_tree};
 use self::{gradient::Model, problem::Problem};
 use crate::{
     encode::StaticTable,

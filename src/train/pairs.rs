@@ -16,17 +16,28 @@ use crate::{error::Result, progress::Progress, text::words};
 /// A query and the passage that answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// The first words of a function's comment, or the words of its name.
+    /// The first words of a function's comment, the words of its name, or a comment inside it.
     pub query: String,
-    /// The function without that comment, or without that name.
+    /// The function without that comment, or without that name, or the lines under that comment.
     pub passage: String,
-    /// Whether the query is a name.
-    pub is_named: bool,
+    /// Which of these it is.
+    pub kind: PairKind,
+}
+
+/// What a pair was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairKind {
+    /// A function and the comment before it.
+    Described,
+    /// A function and its name.
+    Named,
+    /// A comment inside a function and the lines under it.
+    Remark,
 }
 
 /// The pairs of the source files under `path`, a folder or a file, in the order of the files' names.
-/// Of a function with a comment and a telling name both pairs are given. Passages that were there
-/// before are left out, and so are queries that were there three times.
+/// A function can give pairs of every kind. Passages that another pair of the kind had are left out,
+/// and so are queries that were there three times.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) or its relatives where a folder cannot be
@@ -34,7 +45,7 @@ pub struct Pair {
 ///
 /// # Examples
 /// ```
-/// use sparsely::{Progress, train::pairs_of_tree};
+/// use sparsely::{Progress, train::{PairKind, pairs_of_tree}};
 /// let folder = tempfile::tempdir().unwrap();
 /// let source = "/// Reads a whole file as text.\nfn slurp_file(path: &Path) -> String {\n    read_to_string(path).unwrap()\n}\n";
 /// std::fs::write(folder.path().join("a.rs"), source).unwrap();
@@ -42,6 +53,7 @@ pub struct Pair {
 /// assert_eq!(pairs[0].query, "Reads a whole file as text.");
 /// assert_eq!(pairs[1].query, "slurp file");
 /// assert!(!pairs[1].passage.contains("slurp_file"));
+/// assert_eq!(pairs[1].kind, PairKind::Named);
 /// # Ok::<(), sparsely::Error>(())
 /// ```
 pub fn pairs_of_tree(path: &Path, progress: &mut Progress<'_>) -> Result<Vec<Pair>> {
@@ -54,11 +66,11 @@ pub fn pairs_of_tree(path: &Path, progress: &mut Progress<'_>) -> Result<Vec<Pai
         if done % FILES_AT_ONCE as u64 == 0 {
             progress.step("reading sources", done, total)?;
         }
-        let Read::Definitions(_, definitions) = read_file(file) else {
+        let Read::Definitions(language, definitions) = read_file(file) else {
             continue;
         };
         for definition in definitions {
-            gatherer.take(&definition);
+            gatherer.take(language, &definition);
         }
     }
     Ok(gatherer.pairs)
@@ -72,10 +84,15 @@ struct Gatherer {
 }
 
 impl Gatherer {
-    fn take(&mut self, definition: &extract::Definition) {
+    fn take(&mut self, language: extract::Language, definition: &extract::Definition) {
         let (code, comment) = (&definition.code, &definition.comment);
         if let Some(query) = extract::first_words(comment) {
-            self.add(query, code.clone(), false);
+            self.add(query, code.clone(), PairKind::Described);
+        }
+        for (comment, lines) in extract::remarks(language, code) {
+            if let Some(query) = extract::first_words(&comment) {
+                self.add(query, lines, PairKind::Remark);
+            }
         }
         let Some(query) = telling(&definition.name) else {
             return;
@@ -86,11 +103,11 @@ impl Gatherer {
             passage.push('\n');
             passage.push_str(&without(cut(comment, 1000), &definition.name));
         }
-        self.add(query, passage, true);
+        self.add(query, passage, PairKind::Named);
     }
 
-    fn add(&mut self, query: String, passage: String, is_named: bool) {
-        let key = digest(passage.as_bytes()) ^ u64::from(is_named);
+    fn add(&mut self, query: String, passage: String, kind: PairKind) {
+        let key = digest(passage.as_bytes()) ^ kind as u64;
         if self.seen.contains(&key) {
             return;
         }
@@ -103,7 +120,7 @@ impl Gatherer {
         self.pairs.push(Pair {
             query,
             passage,
-            is_named,
+            kind,
         });
     }
 }

@@ -7,10 +7,11 @@
 mod braces;
 mod comments;
 mod python;
+mod remarks;
 
 use std::path::Path;
 
-pub(super) use self::comments::first_words;
+pub(super) use self::{comments::first_words, remarks::remarks};
 
 /// A function or method of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -232,3 +232,42 @@ fn no_text_makes_it_fail() {
         }
     }
 }
+
+#[test]
+fn remarks_with_the_lines_under_them() {
+    let python = r#"def load(path):
+    x = 1  # not on a line of its own
+    # Read the whole file
+    # as bytes
+    with open(path, "rb") as file:
+        data = file.read()
+    # sort by name
+    names = sorted(data)
+
+    later = 1
+    if data:
+        # drop the last one
+        data.pop(len(data) - 1)
+    return data
+    # x = y
+"#;
+    let own = |comment: &str, code: &str| (comment.to_owned(), code.to_owned());
+    assert_eq!(
+        remarks(Language::Python, python),
+        [
+            own(
+                "Read the whole file\nas bytes",
+                "with open(path, \"rb\") as file:\n    data = file.read()"
+            ),
+            own("sort by name", "names = sorted(data)"),
+            own("drop the last one", "data.pop(len(data) - 1)"),
+        ]
+    );
+    let rust = "fn f() {\n    //// Doubles it.\n    let twice = 2 * number;\n}\n";
+    assert_eq!(
+        remarks(Language::Rust, rust),
+        [own("Doubles it.", "let twice = 2 * number;")]
+    );
+    let long = format!("# many\n{}", "call(something)\n".repeat(20));
+    assert_eq!(remarks(Language::Python, &long)[0].1.lines().count(), 8);
+}
