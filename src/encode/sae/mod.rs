@@ -13,18 +13,22 @@ mod kernel;
 mod labels;
 #[cfg(any(feature = "onnx", feature = "native"))]
 mod modules;
+mod options;
+mod parts;
 mod states;
 
 pub use self::{
-    autoencoder::{
-        Activation, Autoencoder, AutoencoderParts, DecoderNorm, HIDDEN_MAX, Input, InputNorm,
-        LATENTS_MAX, TOP_K_MAX, Threshold,
-    },
+    autoencoder::Autoencoder,
     description::{
         Description, Format, HeadDescription, Lengths, Prompts, PruningDescription, Tokens,
         Weighting,
     },
-    encoder::{SaeEncoder, SaeOptions},
+    encoder::SaeEncoder,
     labels::Labels,
+    options::SaeOptions,
+    parts::{
+        Activation, AutoencoderParts, DecoderNorm, HIDDEN_MAX, Input, InputNorm, LATENTS_MAX,
+        TOP_K_MAX, Threshold,
+    },
     states::{HiddenStates, TextKind, TokenStates},
 };
