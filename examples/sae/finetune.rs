@@ -133,6 +133,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     });
     let lines = pairs::read(&arguments.pairs)?;
     let mut numbered = Numbered::default();
+    // As a training numbers them, so that it can leave its hidden states: negatives that are no
+    // other query's passage come last.
+    for line in &lines {
+        numbered.number(&line.query, TextKind::Query);
+        numbered.number(&line.passage, TextKind::Document);
+    }
     let mut examples = Vec::with_capacity(lines.len());
     for (number, line) in lines.iter().enumerate() {
         let query = numbered.number(&line.query, TextKind::Query);
@@ -164,6 +170,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             teacher: line.scores.clone(),
         });
     }
+    if examples.is_empty() {
+        return Err(Error::invalid(
+            arguments.pairs.display().to_string(),
+            "pairs",
+            "none",
+        ));
+    }
+    let autoencoder = with_active(Autoencoder::open(&arguments.model)?, arguments.active)?;
     let backbone = arguments.pass.open(
         &description.backbone_in(&arguments.model),
         Some(&description),
@@ -174,7 +188,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         &backbone,
         &numbered.texts,
         description.drop_special_tokens,
-        &out.join("hidden.cache"),
+        &out,
         &mut bar,
     )?;
     let options = RankingOptions {
@@ -197,7 +211,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         checkpoint_every: arguments.every,
         ..RankingOptions::default()
     };
-    let autoencoder = with_active(Autoencoder::open(&arguments.model)?, arguments.active)?;
     let (tuned, report) = tune_for_ranking(
         &autoencoder,
         &cache,

@@ -1,6 +1,9 @@
 //! A pass of the backbone over texts, kept in a cache.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use sparsely::{
@@ -24,6 +27,11 @@ pub(crate) struct Pass {
     /// Tokens of a text that are read; the rest is left out
     #[arg(long, default_value_t = 256, value_name = "N")]
     length: usize,
+
+    /// Where hidden states are kept; commands share them that read the same texts with the same
+    /// backbone [default: hidden.cache in the output]
+    #[arg(long, value_name = "FILE")]
+    cache: Option<PathBuf>,
 
     /// Most bytes that hidden states may take on the disk
     #[arg(long, default_value_t = 16 << 30, value_name = "BYTES")]
@@ -55,16 +63,20 @@ impl Pass {
         OnnxBackbone::open(directory, options, output, layer)
     }
 
-    /// Runs `texts` through `backbone` into a cache at `path`, perhaps without special tokens, or
-    /// takes what is there already from the same texts and the same backbone.
+    /// Runs `texts` through `backbone` into a cache, in `out` unless the user named a file, perhaps
+    /// without special tokens; or takes what is there already from the same texts and the same backbone.
     pub(crate) fn cache(
         &self,
         backbone: &OnnxBackbone,
         texts: &[(&str, TextKind)],
         drop_special_tokens: bool,
-        path: &Path,
+        out: &Path,
         bar: &mut Bar,
     ) -> Result<HiddenCache> {
+        let path = &match &self.cache {
+            Some(path) => path.clone(),
+            None => out.join("hidden.cache"),
+        };
         let precision = if self.single {
             Precision::Single
         } else {
@@ -86,20 +98,36 @@ impl Pass {
             if cache.digest() == digest {
                 return Ok(cache);
             }
+            // What the user named is perhaps another command's.
+            if self.cache.is_some() {
+                return Err(Error::invalid(
+                    "--cache",
+                    "a new file, or hidden states of these texts at this --length from this backbone",
+                    format!("others in {}", path.display()),
+                ));
+            }
         }
         let mut writer =
             HiddenWriter::create(path, backbone.width(), precision, digest, self.cache_bytes)?;
-        let chunk = 64 * self.threads.max(1);
+        let (chunk, total) = (64 * self.threads.max(1), texts.len() as u64);
         for (number, texts) in texts.chunks(chunk).enumerate() {
-            bar.step("running the backbone", (number * chunk) as u64, 0);
-            for same in texts.chunk_by(|a, b| a.1 == b.1) {
-                let list: Vec<&str> = same.iter().map(|(text, _)| *text).collect();
-                for states in backbone.hidden_states(&list, same[0].1)? {
-                    if drop_special_tokens {
-                        writer.add(&states.own(backbone.width()))?;
-                    } else {
-                        writer.add(&states.values)?;
-                    }
+            bar.step("running the backbone", (number * chunk) as u64, total);
+            // Queries and passages alternate; each kind by itself, the backbone takes several together.
+            let run = |kind| {
+                let own = texts.iter().filter(|(_, own)| *own == kind);
+                let list: Vec<&str> = own.map(|(text, _)| *text).collect();
+                Result::Ok(backbone.hidden_states(&list, kind)?.into_iter())
+            };
+            let (mut queries, mut documents) = (run(TextKind::Query)?, run(TextKind::Document)?);
+            let in_order = texts.iter().filter_map(|(_, kind)| match kind {
+                TextKind::Query => queries.next(),
+                TextKind::Document => documents.next(),
+            });
+            for states in in_order {
+                if drop_special_tokens {
+                    writer.add(&states.own(backbone.width()))?;
+                } else {
+                    writer.add(&states.values)?;
                 }
             }
         }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use sparsely::{Encoder, Error, Index, Query, Result, Searcher, Snapshot, SparseVector, TermId};
+use sparsely::{
+    Config, Encoder, Error, Index, Query, Result, Searcher, Snapshot, SparseVector, TermId,
+};
 
 use crate::print::answer;
 
@@ -74,7 +76,8 @@ const BEGINNING: usize = 100;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let encoder = sparsely::encode::open(&arguments.model)?;
-    let snapshot = Index::open(&arguments.index)?.snapshot()?;
+    let snapshot =
+        Index::open_with(&arguments.index, Config::for_encoder(&*encoder))?.snapshot()?;
     let text = match (&arguments.key, &arguments.text) {
         (Some(key), _) => {
             let missing = || {

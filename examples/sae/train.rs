@@ -58,6 +58,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     mean: bool,
 
+    /// Leave out tokens that the tokenizer adds around a text, here and wherever the model is used
+    #[arg(long)]
+    drop_special_tokens: bool,
+
     /// The layer, for graphs that give several
     #[arg(long, value_name = "N")]
     layer: Option<u32>,
@@ -114,18 +118,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let whole: Vec<String> = lines
         .iter()
-        .flat_map(|line| {
-            [
-                join(&line.title, &line.text),
-                line.query.clone(),
-                line.passage.clone(),
-            ]
-        })
-        .filter(|text| !text.is_empty())
+        .map(|line| join(&line.title, &line.text))
         .collect();
     let mut numbered = Numbered::default();
-    for text in &whole {
-        numbered.number(text, TextKind::Document);
+    for (line, text) in lines.iter().zip(&whole) {
+        for (text, kind) in [
+            (text, TextKind::Document),
+            (&line.query, TextKind::Query),
+            (&line.passage, TextKind::Document),
+        ] {
+            if !text.is_empty() {
+                numbered.number(text, kind);
+            }
+        }
     }
     if numbered.texts.is_empty() {
         return Err(Error::invalid(
@@ -139,12 +144,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .map_err(|error| Error::io("find", &arguments.model, error))?;
     let mut description = Description::new(backbone_path.to_string_lossy());
     description.layer = arguments.layer;
+    description.drop_special_tokens = arguments.drop_special_tokens;
     let backbone = arguments.pass.open(&arguments.model, Some(&description))?;
     let cache = arguments.pass.cache(
         &backbone,
         &numbered.texts,
-        false,
-        &arguments.out.join("hidden.cache"),
+        arguments.drop_special_tokens,
+        &arguments.out,
         &mut bar,
     )?;
     let options = AutoencoderOptions {
