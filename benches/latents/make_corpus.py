@@ -1,6 +1,9 @@
-"""A corpus of any size and width out of the latents of real passages, as `examples/sae encode` writes them.
+"""A corpus of any size and width out of the latents of real passages.
 
-    python benches/latents/make_corpus.py PASSAGES.csr OUT.csr N [--queries QUERIES.csr OUT-QUERIES.csr] [--splits 8] [--top 400]
+    python benches/latents/make_corpus.py PASSAGES OUT.csr N [--queries QUERIES OUT-QUERIES.csr] [--splits 8] [--top 400]
+
+PASSAGES and QUERIES are files or several between commas: `.csr` as `examples/sae encode` writes it, or `.jsonl` as
+`examples/inspect export` writes an index (its impacts are the weights then).
 
 Weights of latents are maxima over tokens, so the element-wise maximum of two related passages behaves like the vector of
 a longer one: a document is the maximum of a passage and one of its 16 nearest neighbors, each scaled and jittered, of
@@ -11,6 +14,8 @@ an autoencoder that many times wider would be if its latents were split evenly; 
 """
 
 import argparse
+import array
+import json
 import tempfile
 
 import numpy as np
@@ -19,7 +24,25 @@ import scipy.sparse as sp
 CHUNK = 10_000
 
 
-def read(path):
+def read(paths):
+    matrices = [read_lines(path) if path.endswith(".jsonl") else read_csr(path) for path in paths.split(",")]
+    return sp.vstack(matrices).tocsr() if len(matrices) > 1 else matrices[0]
+
+
+def read_lines(path):
+    terms, weights, ends = array.array("i"), array.array("f"), [0]
+    with open(path) as file:
+        header = json.loads(next(file))
+        for line in file:
+            vector = json.loads(line)["vector"]
+            terms.extend(vector["terms"])
+            weights.extend(vector["impacts"])
+            ends.append(len(terms))
+    scale = np.float32(header["weight_limit"] / 255)
+    return sp.csr_matrix((np.array(weights) * scale, np.array(terms), ends), shape=(len(ends) - 1, header["term_count"]))
+
+
+def read_csr(path):
     with open(path, "rb") as file:
         rows, columns, count = np.fromfile(file, "<i8", 3)
         ends = np.fromfile(file, "<i8", rows + 1)
