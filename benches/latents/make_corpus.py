@@ -34,7 +34,9 @@ def read_lines(path):
     with open(path) as file:
         header = json.loads(next(file))
         for line in file:
-            vector = json.loads(line)["vector"]
+            vector = json.loads(line).get("vector")
+            if vector is None:  # The last line says how many there were.
+                break
             terms.extend(vector["terms"])
             weights.extend(vector["impacts"])
             ends.append(len(terms))
