@@ -20,8 +20,9 @@ pub enum Durability {
     /// fails, provided that the device keeps what it was told to sync. The default.
     #[default]
     Full,
-    /// Nothing is synced. A commit is still all or nothing when the process is killed; after a
-    /// crash of the system it may be gone, and the index answers from the commit before.
+    /// Nothing is synced. A commit that returned still stands after the process is killed. A crash of
+    /// the system or a power cut may take any of it, older commits too: for indexes that can be
+    /// built again. Answers are then those of a commit that is whole, or errors.
     OsCache,
 }
 

@@ -2,13 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use sparsely::{Index, Snapshot, Verify};
+use sparsely::{Durability, Index, Snapshot, Verify};
 
 use crate::support::{
     model::{Model, check_search, config, content, upsert},
@@ -18,6 +19,9 @@ use crate::support::{
 
 /// Set for the test binary when it runs as a writer that will be killed.
 const CHILD: &str = "SPARSELY_TEST_CHILD";
+
+/// Set for one that does not sync, which a kill does not mind.
+const UNSYNCED: &str = "SPARSELY_TEST_UNSYNCED";
 
 /// Every commit writes all of these keys with one version.
 const KEYS: usize = 5;
@@ -91,8 +95,12 @@ pub(crate) fn readers_see_whole_commits_while_a_writer_writes() {
     assert_eq!(version_of(&index.snapshot().unwrap()), 59);
 }
 
-fn spawn_writer(path: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+fn spawn_writer(path: &Path, durability: Durability) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if durability == Durability::OsCache {
+        command.env(UNSYNCED, "");
+    }
+    command
         .args(["concurrency::writes_until_killed", "--exact", "--nocapture"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
@@ -107,7 +115,11 @@ fn writes_until_killed() {
     let Some(path) = std::env::var_os(CHILD) else {
         return;
     };
-    let index = Index::open_or_create(path, config()).unwrap();
+    let config = match std::env::var_os(UNSYNCED) {
+        Some(_) => config().durability(Durability::OsCache),
+        None => config(),
+    };
+    let index = Index::open_or_create(path, config).unwrap();
     let mut writer = index.writer().unwrap();
     let first = version_of(&index.snapshot().unwrap()) + 1;
     println!("ready");
@@ -119,13 +131,46 @@ fn writes_until_killed() {
 
 #[test]
 fn a_killed_writer_loses_nothing_it_promised() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::create(dir.path(), config()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // A reader in another process than the writers, for all of their lives.
+        let reader = scope.spawn(|| {
+            let mut snapshot = index.snapshot().unwrap();
+            let mut last = 0;
+            loop {
+                let is_last = done.load(Ordering::Relaxed);
+                snapshot.refresh().unwrap();
+                let version = version_of(&snapshot);
+                assert!(version >= last, "time went back from {last} to {version}");
+                last = version;
+                if is_last {
+                    return last;
+                }
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        });
+        let killed = catch_unwind(AssertUnwindSafe(|| kill_writers(dir.path())));
+        done.store(true, Ordering::Relaxed);
+        let seen = reader.join().unwrap();
+        let promised = killed.unwrap_or_else(|panic| resume_unwind(panic));
+        assert_eq!(seen, promised, "the last commit is seen");
+    });
+}
+
+/// Starts writers and kills them; what the last of them left.
+fn kill_writers(path: &Path) -> u32 {
     let kills = Tier::chosen().pick(6, 100, 2000, 20_000);
     let mut lost = 0;
-    let dir = tempfile::tempdir().unwrap();
     let mut random = Random(5);
     let mut promised = 0;
-    for _ in 0..kills {
-        let mut child = spawn_writer(dir.path());
+    for kill in 0..kills {
+        let durability = match kill % 4 {
+            3 => Durability::OsCache,
+            _ => Durability::Full,
+        };
+        let mut child = spawn_writer(path, durability);
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut lines = output.lines().map_while(Result::ok);
         assert!(lines.any(|line| line.ends_with("ready")));
@@ -137,7 +182,7 @@ fn a_killed_writer_loses_nothing_it_promised() {
                 promised = version.parse().unwrap();
             }
         }
-        let index = Index::open(dir.path()).unwrap();
+        let index = Index::open(path).unwrap();
         let snapshot = index.snapshot().unwrap();
         let found = version_of(&snapshot);
         lost += u64::from(!(promised..=promised + 1).contains(&found));
@@ -150,4 +195,5 @@ fn a_killed_writer_loses_nothing_it_promised() {
     report(&[("kills", kills), ("lost", lost)]);
     assert_eq!(lost, 0);
     println!("{promised} commits");
+    promised
 }

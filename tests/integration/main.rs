@@ -27,6 +27,7 @@ mod native;
 mod onnx;
 #[cfg(feature = "onnx-dynamic")]
 mod onnx_bad_input;
+mod os_cache;
 mod partition;
 mod passages;
 #[cfg(sparsely_planted)]
