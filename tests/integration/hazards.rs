@@ -3,8 +3,10 @@
 
 use std::{
     env, fs,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use sparsely::{
@@ -21,15 +23,17 @@ use crate::support::{
 const ROLE: &str = "SPARSELY_TEST_ROLE";
 const PLACE: &str = "SPARSELY_TEST_PLACE";
 
-fn as_process(command: &mut Command, role: &str, place: &Path) -> Output {
+fn as_process(command: &mut Command, name: &str, place: &Path) -> Output {
+    role(command, name, place).output().unwrap()
+}
+
+fn role<'a>(command: &'a mut Command, name: &str, place: &Path) -> &'a mut Command {
     command
         .args(["hazards::another_process", "--exact", "--nocapture"])
-        .env(ROLE, role)
+        .env(ROLE, name)
         .env(PLACE, place)
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
-        .output()
-        .unwrap()
 }
 
 fn this_binary() -> PathBuf {
@@ -63,6 +67,7 @@ fn another_process() {
         "create" => Index::create(place, config()).map(|_| "created".to_owned()),
         "live" => live(place),
         "read" => read(place),
+        "hold" => hold(place),
         other => panic!("{other}"),
     };
     match done {
@@ -95,6 +100,55 @@ fn read(place: &Path) -> sparsely::Result<String> {
     let copied = Index::open_with(place, Config::new().reading(Reading::Copied))?;
     let keys = copied.snapshot()?.keys().count();
     Ok(format!("{} {keys}", mapped.is_clean()))
+}
+
+/// Holds the writer's lock until it is killed.
+fn hold(place: &Path) -> sparsely::Result<String> {
+    let _writer = Index::open(place)?.writer()?;
+    println!("said: holding");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The lock's holder in another process is named, is waited for as long as was asked, and gives the
+/// lock back however it ends.
+#[test]
+fn a_holder_in_another_process_is_named_and_gives_the_lock_back_when_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::create(dir.path(), config()).unwrap();
+    let mut holder = role(&mut Command::new(this_binary()), "hold", dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("said: holding")));
+
+    let error = index.writer().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    let name = format!("process {}", holder.id());
+    assert!(error.to_string().contains(&name), "{error}");
+    // Readers do not care.
+    assert_eq!(content(&index.snapshot().unwrap()), Model::new());
+
+    let waits = |wait| {
+        let index = Index::open_with(dir.path(), config().lock_wait(wait)).unwrap();
+        let start = Instant::now();
+        let outcome = index.writer().map(drop);
+        (outcome, start.elapsed())
+    };
+    let (outcome, waited) = waits(Duration::from_millis(200));
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Locked);
+    assert!(waited >= Duration::from_millis(200), "{waited:?}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| waits(Duration::from_secs(100)));
+        std::thread::sleep(Duration::from_millis(50));
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        let (outcome, waited) = waiting.join().unwrap();
+        outcome.unwrap();
+        assert!(waited < Duration::from_secs(90), "{waited:?}");
+    });
 }
 
 #[test]
@@ -242,15 +296,15 @@ fn a_disk_that_is_really_full_loses_nothing() {
             println!("no tmpfs can be mounted here: full disks are only simulated");
             return;
         };
-        fill(disk.0.path());
+        fill(disk.0.path(), u32::try_from(kibibytes).unwrap());
         sizes += 1;
     }
     report(&[("full_disks", sizes)]);
 }
 
-/// Fills the disk with commits, frees some of it, and goes on.
+/// Fills the disk with commits, larger ones where there is more room, frees some of it, and goes on.
 #[cfg(target_os = "linux")]
-fn fill(disk: &Path) {
+fn fill(disk: &Path, kibibytes: u32) {
     let ballast = disk.join("ballast");
     fs::write(&ballast, vec![1; 24 * 1024]).unwrap();
     let index = Index::create(disk.join("index"), config()).unwrap();
@@ -258,7 +312,7 @@ fn fill(disk: &Path) {
     let mut committed = Model::new();
     let full = loop {
         let mut model = committed.clone();
-        match write_more(&mut writer, &mut model) {
+        match write_more(&mut writer, &mut model, 20.max(kibibytes / 16)) {
             Ok(()) => committed = model,
             Err(error) => break error,
         }
@@ -270,7 +324,15 @@ fn fill(disk: &Path) {
     let elsewhere = Index::open(disk.join("index")).unwrap();
     assert_eq!(content(&elsewhere.snapshot().unwrap()), committed);
     assert!(elsewhere.verify(Verify::Full).unwrap().is_clean());
+    // Nor is there room for an index of its own, until there is.
+    let filler = disk.join("filler");
+    fill_up(&filler);
+    let error = Index::create(disk.join("another"), config()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    fs::remove_file(&filler).unwrap();
     fs::remove_file(&ballast).unwrap();
+    let another = Index::open_or_create(disk.join("another"), config()).unwrap();
+    assert_eq!(content(&another.snapshot().unwrap()), Model::new());
     if writer.rollback().is_err() {
         drop(writer);
         writer = index.writer().unwrap();
@@ -281,10 +343,17 @@ fn fill(disk: &Path) {
     assert!(elsewhere.verify(Verify::Full).unwrap().is_clean());
 }
 
+/// Takes every byte that the disk has left.
 #[cfg(target_os = "linux")]
-fn write_more(writer: &mut Writer, model: &mut Model) -> sparsely::Result<()> {
+fn fill_up(filler: &Path) {
+    let mut file = fs::File::create(filler).unwrap();
+    while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+}
+
+#[cfg(target_os = "linux")]
+fn write_more(writer: &mut Writer, model: &mut Model, count: u32) -> sparsely::Result<()> {
     let first = u32::try_from(model.len()).unwrap();
-    for at in first..first + 20 {
+    for at in first..first + count {
         let key = format!("key {at}");
         let noise = (0..60).map(|word| (at * 60 + word).wrapping_mul(2_654_435_761));
         let noise: Vec<u8> = noise.flat_map(u32::to_le_bytes).collect();
@@ -357,32 +426,31 @@ fn permissions_that_change_are_errors() {
     assert!(index.verify(Verify::Full).unwrap().is_clean());
 }
 
-/// The test above once more, as a user whom permissions bind.
+/// Tests of permissions once more, as a user whom they bind.
 #[cfg(target_os = "linux")]
 #[test]
-fn permissions_that_change_are_errors_to_an_ordinary_user() {
-    let run = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(this_binary())
-        .args([
-            "hazards::permissions_that_change_are_errors",
-            "--exact",
-            "--nocapture",
-        ])
-        .current_dir("/")
-        .output();
-    match run {
-        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("setpriv:") => {
-            println!("no other user can be taken here: nothing to see");
-        }
-        Err(_) => println!("there is no setpriv here: nothing to see"),
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(
-                output.status.success() && text.contains("1 passed"),
-                "{output:?}"
-            );
-            assert!(!text.contains("do not bind"), "{text}");
+fn permissions_bind_an_ordinary_user() {
+    for test in [
+        "hazards::permissions_that_change_are_errors",
+        "journeys::a_read_only_directory_is_searched_and_not_written",
+    ] {
+        let run = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(this_binary())
+            .args([test, "--exact", "--nocapture"])
+            .current_dir("/")
+            .output();
+        match run {
+            Ok(output) if String::from_utf8_lossy(&output.stderr).contains("setpriv:") => {
+                println!("no other user can be taken here: nothing to see");
+            }
+            Err(_) => println!("there is no setpriv here: nothing to see"),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                let passed = output.status.success() && text.contains("1 passed");
+                assert!(passed, "{output:?}");
+                assert!(!text.contains("do not bind"), "{text}");
+            }
         }
     }
 }
