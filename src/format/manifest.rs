@@ -461,6 +461,61 @@ mod tests {
         refused(|m| m.config.partition = Some(String::new()));
     }
 
+    /// A manifest of sections as they are given, with right checksums.
+    fn raw(sections: &[(SectionId, Vec<u8>)]) -> Vec<u8> {
+        let identity = FileIdentity {
+            kind: FileKind::Manifest,
+            index: [3; 16],
+            number: 9,
+        };
+        let memory = Memory::default();
+        let mut writer = FileWriter::new(memory.create("m").unwrap(), identity).unwrap();
+        for (id, bytes) in sections {
+            writer.section(*id, bytes).unwrap();
+        }
+        drop(writer.finish().unwrap());
+        memory.open("m").unwrap().to_vec()
+    }
+
+    /// What no manifest of this library could be made to say.
+    #[test]
+    fn every_byte_has_a_meaning_or_is_refused() {
+        let manifest = example();
+        let numbers = [8_u64, 7, 2].map(u64::to_le_bytes).concat();
+        let records: Vec<u8> = manifest.segments.iter().flat_map(|s| s.bytes()).collect();
+        let curves = [&7_u64.to_le_bytes()[..], &calibration().bytes()].concat();
+        let good = [
+            (CONFIGURATION, manifest.config.bytes()),
+            (COMMIT, numbers),
+            (SEGMENTS, records),
+            (CALIBRATION, curves.clone()),
+        ];
+        assert_eq!(read(raw(&good)).unwrap(), manifest);
+        type Sections = [(SectionId, Vec<u8>); 4];
+        let refused = |why: &str, change: &dyn Fn(&mut Sections)| {
+            let mut sections = good.clone();
+            change(&mut sections);
+            let error = read(raw(&sections)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{why}: {error}");
+        };
+        refused("a flag of the future", &|s| s[0].1[0] |= 32);
+        refused("reserved bytes", &|s| s[0].1[12] = 1);
+        refused("a name without its flag", &|s| s[0].1[0] &= !4);
+        for (at, name) in ["configuration", "commit", "segments"].iter().enumerate() {
+            refused(name, &|s| s[at].1.push(0));
+            refused(name, &|s| s[at].1.truncate(s[at].1.len() - 1));
+        }
+        refused("a curve cut off", &|s| s[3].1.truncate(curves.len() - 1));
+        refused("a curve twice", &|s| s[3].1.extend_from_slice(&curves));
+        refused("a curve of no segment", &|s| s[3].1[0] = 6);
+        for missing in 0..3 {
+            let mut sections = good.to_vec();
+            sections.remove(missing);
+            let error = read(raw(&sections)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{missing}: {error}");
+        }
+    }
+
     #[test]
     fn another_commit_number_is_refused() {
         let bytes = FileBytes::new(bytes(&example()));

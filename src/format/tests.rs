@@ -144,6 +144,82 @@ fn files_of_another_index_or_number_are_refused() {
     }
 }
 
+/// Puts the frame's checksums right, as far as its table can be found: what an attacker would do.
+fn seal(bytes: &mut [u8]) {
+    let put = |bytes: &mut [u8], at: usize, covered: std::ops::Range<usize>| {
+        if let Some(covered) = bytes.get(covered) {
+            let crc = crc32fast::hash(covered).to_le_bytes();
+            bytes[at..at + 4].copy_from_slice(&crc);
+        }
+    };
+    put(bytes, 60, 0..60);
+    let end = bytes.len() - FOOTER_LEN;
+    let number = |bytes: &[u8], range: std::ops::Range<usize>| {
+        let field = bytes[range].iter().rev();
+        field.fold(0, |number: usize, byte| number << 8 | usize::from(*byte))
+    };
+    let table = number(bytes, end..end + 8);
+    let table_end = table.saturating_add(number(bytes, end + 8..end + 12) * SECTION_ENTRY_LEN);
+    put(bytes, end + 12, table..table_end);
+    if table >= HEADER_LEN && table_end.saturating_add(4) <= end {
+        put(bytes, table_end, 0..table_end);
+    }
+    put(bytes, end + 24, table_end..end);
+    put(bytes, end + 60, end..end + 60);
+}
+
+#[test]
+fn every_rule_of_the_frame_is_checked() {
+    let good = file(b"hello", &[1; 100]);
+    let mut sealed = good.clone();
+    seal(&mut sealed);
+    assert_eq!(sealed, good);
+    let end = good.len() - FOOTER_LEN;
+    let table = end - ALIGNMENT;
+    let shifted = |field: &str, by: usize| {
+        let range = documented(field);
+        range.start + by..range.end + by
+    };
+    let footer = |field: &str| shifted(field, end);
+    let entry = |at: usize, field: &str| shifted(field, table + at * SECTION_ENTRY_LEN);
+    let refused = |range: std::ops::Range<usize>, value: u64, section: &str| {
+        let mut bad = good.clone();
+        let width = range.len().min(8);
+        bad[range.clone()][..width].copy_from_slice(&value.to_le_bytes()[..width]);
+        seal(&mut bad);
+        let error = open(bad).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Corrupt, "{error}");
+        let message = error.to_string();
+        assert!(message.contains(section), "{value} at {range:?}: {message}");
+    };
+    refused(documented("MAGIC"), 7, "header");
+    refused(documented("HEADER_RESERVED"), 1, "header");
+    refused(footer("END_MAGIC"), 7, "footer");
+    refused(footer("FILE_LEN"), 64, "footer");
+    refused(footer("FOOTER_FILE_NUMBER"), 4, "footer");
+    refused(end + 28..end + 32, 1, "footer");
+    refused(end + 56..end + 60, 1, "footer");
+    refused(footer("SECTION_COUNT"), 1025, "footer");
+    refused(footer("SECTION_COUNT"), 1, "section table");
+    refused(footer("CHECKSUM_COUNT"), 0, "footer");
+    refused(footer("CHECKSUM_COUNT"), u64::MAX, "footer");
+    for offset in [0, 63, table + 1, end - 1, end + 64] {
+        refused(footer("TABLE_OFFSET"), offset as u64, "footer");
+    }
+    refused(footer("TABLE_OFFSET"), u64::MAX, "footer");
+    refused(footer("TABLE_OFFSET"), 64, "section table");
+    refused(entry(1, "SECTION_ID"), 1, "section table");
+    refused(entry(0, "SECTION_FLAGS"), 3, "section table");
+    for offset in [0, 64, 129, 192, u64::MAX] {
+        refused(entry(1, "SECTION_OFFSET"), offset, "section table");
+    }
+    for len in [0, 1000, u64::MAX] {
+        refused(entry(1, "SECTION_LEN"), len, "section table");
+    }
+    let padding = table + 2 * SECTION_ENTRY_LEN + 4;
+    refused(padding..padding + 1, 1, "checksums");
+}
+
 /// Offset and size of a field, as the tables of `docs/format.md` have them.
 pub(super) fn documented(field: &str) -> std::ops::Range<usize> {
     let doc = include_str!("../../docs/format.md");
