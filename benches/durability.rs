@@ -11,15 +11,15 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
     time::{Duration, Instant},
 };
 
+use peak_alloc::PeakAlloc;
 use serde_json::json;
 use sparsely::{Checks, Config, Document, Index, Progress, Query, Searcher, SparseVector};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const TERMS: u32 = 30_000;
 const DOCUMENT_TERMS: usize = 60;
@@ -99,20 +99,19 @@ fn sync_once(work: &Path, at: u64) -> Duration {
 fn replacement(work: &Path, documents: u64) -> serde_json::Value {
     let config = || Config::new().term_count(TERMS).weight_limit(4.0);
     let index = Index::create(work.join("large"), config()).unwrap();
-    let memory = Memory::watch();
-    let start = Instant::now();
     let mut writer = index.writer().unwrap();
-    for at in 0..documents {
-        writer.upsert(document(at, 0)).unwrap();
-    }
-    writer.merge_all(&mut Progress::none()).unwrap();
-    writer.commit().unwrap();
+    let start = Instant::now();
+    let ((), build_memory) = peak_mib(|| {
+        for at in 0..documents {
+            writer.upsert(document(at, 0)).unwrap();
+        }
+        writer.merge_all(&mut Progress::none()).unwrap();
+        writer.commit().unwrap();
+    });
     let build = start.elapsed();
-    let build_memory = memory.most();
 
-    let memory = Memory::watch();
     let (mut during, mut commits) = (Vec::new(), Vec::new());
-    for batch in 0..documents / 5000 {
+    let mut replace = |batch: u64| {
         // Every fifth document, in a scattered order.
         for at in 0..1000 {
             let at = (batch * 1000 + at) * 5 % documents + batch % 5;
@@ -124,8 +123,8 @@ fn replacement(work: &Path, documents: u64) -> serde_json::Value {
         writer.commit().unwrap();
         commits.push(start.elapsed());
         during.extend(searches(&index, 5));
-    }
-    let update_memory = memory.most();
+    };
+    let ((), update_memory) = peak_mib(|| (0..documents / 5000).for_each(&mut replace));
     let segments = index.stats().unwrap().segments.len();
     index
         .snapshot()
@@ -238,43 +237,11 @@ fn quantiles(times: &mut [Duration]) -> serde_json::Value {
     json!({ "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "most": at(1.0) })
 }
 
-/// The most memory of this process that is not a mapped file, as Linux tells it; sampled.
-struct Memory {
-    most: Arc<AtomicU64>,
-    is_over: Arc<AtomicBool>,
-    before: u64,
-}
-
-impl Memory {
-    fn watch() -> Memory {
-        let memory = Memory {
-            most: Arc::default(),
-            is_over: Arc::default(),
-            before: anonymous_kib(),
-        };
-        let (most, is_over) = (memory.most.clone(), memory.is_over.clone());
-        std::thread::spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
-                most.fetch_max(anonymous_kib(), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        memory
-    }
-
-    /// In MiB, beyond what was in use before.
-    fn most(self) -> u64 {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.most
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.before)
-            / 1024
-    }
-}
-
-fn anonymous_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("RssAnon"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+/// The most bytes that were allocated at one time while `work` ran, those from before it included; of
+/// mapped files none are.
+fn peak_mib<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    ALLOCATOR.reset_peak_usage();
+    let done = work();
+    let mib = ALLOCATOR.peak_usage() as f64 / f64::from(1 << 20);
+    (done, (mib * 10.0).round() / 10.0)
 }
