@@ -20,9 +20,7 @@ const EXPRESSIONS: usize = 64;
 const LENGTH: usize = 16 << 10;
 
 /// Checks every `{"Regex": "…"}` in `file`, a `tokenizer.json`.
-pub(super) fn check(file: &[u8]) -> Result<(), String> {
-    let file: serde_json::Value =
-        serde_json::from_slice(file).map_err(|why| format!("not a tokenizer.json: {why}"))?;
+pub(super) fn check(file: &serde_json::Value) -> Result<(), String> {
     let mut found = Vec::new();
     // The vocabulary is most of the file and has no expressions.
     for part in ["normalizer", "pre_tokenizer", "post_processor", "decoder"] {
@@ -102,14 +100,12 @@ fn trials(expression: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn file(expression: &str) -> Vec<u8> {
+    fn file(expression: &str) -> serde_json::Value {
         serde_json::json!({
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
                 {"type": "Split", "pattern": {"Regex": expression}}
             ]}
         })
-        .to_string()
-        .into_bytes()
     }
 
     #[test]
@@ -135,6 +131,5 @@ mod tests {
             assert!(error.contains("steps"), "{expression}: {error}");
         }
         assert!(check(&file("(")).is_err());
-        assert!(check(b"{").is_err());
     }
 }

@@ -1,10 +1,12 @@
 //! Tokenizers of model directories, behind an interface of our own.
 //!
 //! A `tokenizer.json` is data from elsewhere: its size is bounded, its regular expressions are
-//! tried before they meet a text, its own truncation and padding are switched off (both are ours,
-//! and counted), and a panic inside the tokenizer becomes an error.
+//! tried before they meet a text, replacements that would blow it up are refused, its own
+//! truncation and padding are switched off (both are ours, and counted), and a panic inside the
+//! tokenizer becomes an error.
 
 mod expressions;
+mod growth;
 mod windows;
 
 use std::{
@@ -54,7 +56,7 @@ impl Tokenizer {
         }
         let bytes = crate::encode::files::bounded(path, FILE_LIMIT)?;
         let file = path.display().to_string();
-        expressions::check(&bytes).map_err(|why| Error::model(&file, why))?;
+        checked(&bytes).map_err(|why| Error::model(&file, why))?;
         let mut inner = guarded(&file, || tokenizers::Tokenizer::from_bytes(&bytes))?;
 
         let padding = inner.get_padding().cloned();
@@ -174,6 +176,14 @@ impl Tokenizer {
             Specials::Leave => self.inner.encode_fast(&*input, false),
         })
     }
+}
+
+/// Refuses a `tokenizer.json` that could run for ever, or without bound.
+fn checked(file: &[u8]) -> Result<(), String> {
+    let file: serde_json::Value =
+        serde_json::from_slice(file).map_err(|why| format!("not a tokenizer.json: {why}"))?;
+    expressions::check(&file)?;
+    growth::check(&file["normalizer"])
 }
 
 #[derive(Clone, Copy)]
