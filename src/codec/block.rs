@@ -542,6 +542,8 @@ mod tests {
             (3000, 100),
             (9000, 400_000),
             (40_000, 128),
+            // Records of more than 20 bits.
+            (300_000, 1),
         ] {
             let mut postings = BTreeMap::new();
             let mut state = 1_u32;

@@ -284,6 +284,8 @@ mod tests {
         assert!(disk.create("a").is_err());
         assert_eq!(&*disk.open("a").unwrap(), b"first");
         assert_eq!(disk.open("b").unwrap_err().kind(), Kind::NotFound);
+        fs::create_dir(disk.at("c")).unwrap();
+        assert_eq!(disk.open("c").unwrap_err().kind(), Kind::Io);
         assert_eq!(disk.remove("b").unwrap_err().kind(), Kind::NotFound);
     }
 

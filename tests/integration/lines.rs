@@ -480,6 +480,66 @@ fn bad_lines_are_refused_by_number() {
 }
 
 #[test]
+fn first_lines_are_read_with_care() {
+    let refused = |lines: &str, why: &str| {
+        let error = import(lines.as_bytes(), None).map(drop).unwrap_err();
+        assert!(error.to_string().contains(why), "{lines}: {error}");
+    };
+    let (index, _) = index_of(5, config());
+    let (lines, _) = export(&index);
+    let lines = String::from_utf8(lines).unwrap();
+    let (first, rest) = lines.split_once('\n').unwrap();
+    let with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut first: serde_json::Value = serde_json::from_str(first).unwrap();
+        change(&mut first);
+        format!("{first}\n{rest}")
+    };
+    import(with(&|_| ()).as_bytes(), None).unwrap();
+    refused("", "the end of the file");
+    refused(
+        &with(&|first| first["weight_limit"] = (-1.0).into()),
+        "weight",
+    );
+    refused(
+        &with(&|first| first["weight_limit"] = serde_json::Value::Null),
+        "`weight_limit`",
+    );
+    let encoder = serde_json::json!({"name": "e", "digest": "no number"});
+    refused(
+        &with(&|first| first["encoder"] = encoder.clone()),
+        "hexadecimal",
+    );
+}
+
+/// Wherever it fails.
+#[test]
+fn an_export_that_cannot_be_written_is_an_error() {
+    struct Short(usize);
+    impl std::io::Write for Short {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            match count {
+                0 => Err(std::io::ErrorKind::StorageFull.into()),
+                count => Ok(count),
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (index, _) = index_of(5, config());
+    let (lines, _) = export(&index);
+    for room in (0..lines.len()).step_by(37).chain([lines.len() - 1]) {
+        let error = index
+            .export(Short(room), &mut Progress::none())
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull, "{room}: {error}");
+    }
+}
+
+#[test]
 fn another_encoder_is_refused() {
     let encoder = sparsely::LexicalEncoder::text();
     let index = Index::in_memory(Config::for_encoder(&encoder)).unwrap();

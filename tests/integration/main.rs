@@ -33,6 +33,7 @@ mod passages;
 #[cfg(sparsely_planted)]
 mod planted;
 mod quality;
+mod repairs;
 #[cfg(feature = "sae")]
 mod sae;
 #[cfg(feature = "sae")]
