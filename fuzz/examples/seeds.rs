@@ -8,7 +8,7 @@ use sparsely::{
     interchange::{self, GroundTruth, JsonVector},
     memory::{Outcome, Step, Trajectory},
 };
-use sparsely_fuzz::{INDEXES, Models, SAE_MODELS, SECTIONS, folder, section};
+use sparsely_fuzz::{DIRECTORIES, Edited, INDEXES, Models, SAE_MODELS, SECTIONS, folder, section};
 
 fn main() {
     let mut seeds: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
@@ -66,7 +66,8 @@ fn main() {
     writer.commit().expect("commit");
     let mut lines = Vec::new();
     index.export(&mut lines, &mut Progress::none()).expect("exports");
-    add("interchange", 7, &lines);
+    add("interchange", 8, &lines);
+    add("interchange", 7, b"{\"_id\": \"d1\", \"title\": \"t\", \"text\": \"a text\"}\n{\"_id\": 2, \"text\": \"b\"}\n");
 
     let trajectory = Trajectory::new("id", "boil the lead")
         .with_environment("lab").with_opening("a table").with_outcome(Outcome::Success)
@@ -75,12 +76,33 @@ fn main() {
         .with_step(Step::new("look", "you see").with_thought("hm"));
     add("memory_files", 2, trajectory.to_json().as_bytes());
     add("memory_files", 3, format!("[{}]", trajectory.steps()[0].to_json()).as_bytes());
+    let stored = sparsely_fuzz::stored_episode();
+    let payloads = stored.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        let hex = line["payload_hex"].as_str()?.to_owned();
+        Some((0..hex.len() / 2).map(move |at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex")).collect::<Vec<u8>>())
+    });
+    for (at, payload) in payloads.enumerate() {
+        add("memory_files", 4, &[&[u8::try_from(at).expect("few")], &payload[..]].concat());
+    }
     // The record inside a queue's file, which nothing else shows.
     add("memory_files", 1, &queued(trajectory));
 
     add("static_table", 1, &table());
-    for (at, bytes) in Models::copied(SAE_MODELS).files().enumerate() {
+    for (at, bytes) in Models::copied(SAE_MODELS).files(Edited::Content).enumerate() {
         add("sae_files", at, bytes);
+    }
+    // The first byte says how a file is changed: see the target.
+    let directories = Models::laid_over(DIRECTORIES);
+    let file = |at: usize| u8::try_from(at).expect("fewer than 256 files");
+    for (at, bytes) in directories.files(Edited::Header).enumerate() {
+        add("model_directory", 0, &[&[file(at)], bytes].concat());
+        add("model_directory", 1, &[file(at), 3, 0, 5]);
+    }
+    add("model_directory", 3, &graph());
+    let narrow = file(directories.find(&["narrow"], "tokenizer.json"));
+    for tokenizer in TOKENIZERS {
+        add("model_directory", 0, &[&[narrow], tokenizer.as_bytes()].concat());
     }
     for (target, texts) in [("words", ["fn openLockFile(path: &Path)", "the ﬁrst of Größe 漢字 ١٢"])] {
         for text in texts {
@@ -141,3 +163,51 @@ fn table() -> Vec<u8> {
     bytes.extend(strings.bytes());
     bytes
 }
+
+/// An ONNX graph with a node, weights beside it and a function, field by field as onnx.proto has them.
+fn graph() -> Vec<u8> {
+    let field = |number: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).expect("short");
+        [&[number << 3 | 2, length], content].concat()
+    };
+    let entry = |key: &str, value: &str| [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
+    let outside = field(13, &entry("location", "tokenizer.json"));
+    let tensor = [&[8, 2, 16, 1][..], &field(8, b"weights"), &field(9, &[0; 8]), &outside].concat();
+    let inner = field(1, &field(4, b"Add"));
+    let attribute = [field(1, b"body"), field(5, &tensor), field(6, &inner)].concat();
+    let node = [field(4, b"DynamicQuantizeLinear"), field(5, &attribute)].concat();
+    let graph = [field(1, &node), field(5, &tensor)].concat();
+    // Field 25 takes two bytes for its number.
+    let function = [&[202, 1][..], &field(0, &field(7, &field(4, b"Mul")))[1..]].concat();
+    [&[8, 8][..], &field(7, &graph), &function].concat()
+}
+
+/// One of each kind that the test models are not: byte pairs, pieces with probabilities, words, and
+/// what may stand around them.
+const TOKENIZERS: &[&str] = &[
+    r#"{"added_tokens":[{"id":9,"content":"<s>","special":true,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
+        "normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"},{"type":"Lowercase"},{"type":"StripAccents"}]},
+        "pre_tokenizer":{"type":"Sequence","pretokenizers":[
+            {"type":"Split","pattern":{"Regex":" ?\\p{L}+|\\s+(?!\\S)"},"behavior":"Isolated","invert":false},
+            {"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":false}]},
+        "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+            "pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":1}}],
+            "special_tokens":{"<s>":{"id":"<s>","ids":[9],"tokens":["<s>"]}}},
+        "model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,
+            "fuse_unk":false,"byte_fallback":false,"vocab":{"l":0,"o":1,"c":2,"k":3,"lo":4,"ck":5,"lock":6},"merges":["l o","c k","lo ck"]}}"#,
+    r#"{"normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"_"},{"type":"Replace","pattern":{"String":" "},"content":"_"}]},
+        "pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"always","split":true},
+        "truncation":{"direction":"Right","max_length":8,"strategy":"LongestFirst","stride":2},
+        "padding":{"strategy":{"Fixed":8},"direction":"Left","pad_to_multiple_of":null,"pad_id":1,"pad_type_id":0,"pad_token":"p"},
+        "model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0],["_l",-1.5],["o",-2.0],["ck",-2.5],["<0x63>",-3.0]],"byte_fallback":true}}"#,
+    r#"{"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},
+        "pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"Punctuation","behavior":"Isolated"},
+            {"type":"UnicodeScripts"},{"type":"CharDelimiterSplit","delimiter":"x"},{"type":"WhitespaceSplit"}]},
+        "post_processor":{"type":"BertProcessing","sep":["f",1],"cls":["l",0]},
+        "model":{"type":"WordLevel","vocab":{"lock":0,"file":1,"[UNK]":2},"unk_token":"[UNK]"}}"#,
+    r#"{"normalizer":{"type":"Precompiled","precompiled_charsmap":"CAAAAAAAAAAAAAAAAAAAAGEA"},
+        "pre_tokenizer":{"type":"BertPreTokenizer"},
+        "post_processor":{"type":"Sequence","processors":[{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},
+            {"type":"RobertaProcessing","sep":["f",1],"cls":["l",0],"trim_offsets":true,"add_prefix_space":true}]},
+        "model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"\u0023\u0023","max_input_chars_per_word":9,"vocab":{"[UNK]":0,"lock":1}}}"#,
+];

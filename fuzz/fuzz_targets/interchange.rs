@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sparsely::{
     Config, Import, Index, Progress, SparseVector,
-    evaluate::{Judgments, Run},
+    evaluate::{Collection, Judgments, Run},
     interchange::{Ciff, CsrFile, GroundTruth, JsonVectors, write_ciff, write_csr},
 };
 use sparsely_fuzz::file;
@@ -14,7 +14,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((&kind, data)) = data.split_first() else {
         return;
     };
-    match kind % 8 {
+    match kind % 9 {
         0 => {
             let Ok(ciff) = Ciff::read(file("f.ciff", data)) else {
                 return;
@@ -69,6 +69,16 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         4 => _ = Run::read_trec(data, "f"),
         5 => _ = Judgments::read_trec(data, "f"),
         6 => _ = Judgments::read_tsv(data, "f"),
+        7 => {
+            for name in ["corpus.jsonl", "queries.jsonl", "qrels.tsv"] {
+                file(name, data);
+            }
+            let collection = Collection::open(sparsely_fuzz::folder()).expect("its files are there");
+            for texts in [collection.documents(), collection.queries()].into_iter().flatten() {
+                texts.for_each(drop);
+            }
+            let _ = collection.judgments("test");
+        }
         _ => {
             let Ok(import) = Import::open("f", data) else {
                 return;

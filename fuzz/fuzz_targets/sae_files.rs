@@ -4,12 +4,12 @@
 use std::sync::LazyLock;
 
 use sparsely::encode::sae::{Autoencoder, Description, Labels};
-use sparsely_fuzz::{Models, SAE_MODELS};
+use sparsely_fuzz::{Edited, Models, SAE_MODELS};
 
 static MODELS: LazyLock<Models> = LazyLock::new(|| Models::copied(SAE_MODELS));
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    MODELS.with(data, |root| {
+    MODELS.with(data, Edited::Content, |root| {
         let _ = Description::read(root);
         if let Ok(autoencoder) = Autoencoder::open(root)
             && autoencoder.hidden() <= 1024

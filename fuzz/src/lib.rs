@@ -7,6 +7,8 @@
 #[path = "../../tests/integration/support/mod.rs"]
 mod support;
 
+mod models;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
@@ -17,6 +19,7 @@ use sparsely::{
     Verify,
     storage::Storage,
 };
+pub use models::{DIRECTORIES, Edited, Models, SAE_MODELS, model};
 use support::{
     model::{config, vector},
     mutants::{forge, put_checksums_right, sections, seeds},
@@ -210,69 +213,21 @@ pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Every file below a directory of the project's own test models, by its path inside.
-pub fn model(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    fn into(root: &Path, at: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
-        let mut entries: Vec<PathBuf> = std::fs::read_dir(at)
-            .expect("a directory of models")
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
-        entries.sort();
-        for path in entries {
-            match path.is_dir() {
-                true => into(root, &path, files),
-                false => {
-                    let inside = path.strip_prefix(root).expect("below").to_owned();
-                    files.push((inside, std::fs::read(&path).expect("a file")));
-                }
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/models").join(name);
-    let mut files = Vec::new();
-    into(&root, &root, &mut files);
-    files
+/// A store of one episode that was given feedback, as lines of an export.
+pub fn stored_episode() -> String {
+    use sparsely::{
+        LexicalEncoder,
+        memory::{ExperienceStore, Outcome, Step, StoreConfig, Trajectory},
+    };
+    let encoder = Arc::new(LexicalEncoder::text());
+    let mut store = ExperienceStore::in_memory(encoder, StoreConfig::new()).expect("a store");
+    let trajectory = Trajectory::new("id", "boil the lead")
+        .with_environment("lab").with_outcome(Outcome::Success)
+        .with_step(Step::new("look", "you see").with_thought("hm"))
+        .with_step(Step::new("heat the lead", "it melts"));
+    store.record(trajectory).expect("recorded");
+    store.give_feedback(&["id"], &["id"]).expect("counted");
+    let mut lines = Vec::new();
+    store.index().export(&mut lines, &mut Progress::none()).expect("exports");
+    String::from_utf8(lines).expect("lines of JSON")
 }
-
-/// Model directories whose files are replaced one at a time: all files of all of them.
-pub struct Models {
-    files: Vec<(String, PathBuf, Vec<u8>)>,
-}
-
-impl Models {
-    /// Copies the models named into [`folder`].
-    pub fn copied(names: &[&str]) -> Models {
-        let mut files = Vec::new();
-        for name in names {
-            for (path, bytes) in model(name) {
-                let target = folder().join(name).join(&path);
-                std::fs::create_dir_all(target.parent().expect("a parent")).expect("a directory");
-                std::fs::write(&target, &bytes).expect("a file is written");
-                files.push(((*name).to_owned(), path, bytes));
-            }
-        }
-        Models { files }
-    }
-
-    /// The files, in the order of the first byte of [`Models::with`].
-    pub fn files(&self) -> impl Iterator<Item = &[u8]> {
-        self.files.iter().map(|(_, _, bytes)| &bytes[..])
-    }
-
-    /// Runs `open` on a model with one file, which the first byte chooses, of other bytes.
-    pub fn with(&self, data: &[u8], open: impl FnOnce(&Path)) {
-        let Some((&chosen, content)) = data.split_first() else {
-            return;
-        };
-        let (name, path, good) = &self.files[usize::from(chosen) % self.files.len()];
-        let root = folder().join(name);
-        std::fs::write(root.join(path), content).expect("a file is written");
-        open(&root);
-        std::fs::write(root.join(path), good).expect("a file is written");
-    }
-}
-
-/// The models of the target `sae_files`.
-pub const SAE_MODELS: &[&str] = &[
-    "sae/csr", "sae/encoder", "sae/gemma", "sae/gemma_packed", "sae/lens_jump", "sae/lens_top", "sae/llama",
-];
