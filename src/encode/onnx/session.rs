@@ -401,6 +401,7 @@ mod tests {
 
     /// Nothing asks whether it succeeded, so that it does is asked here.
     #[test]
+    #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
     fn memory_is_given_back() {
         let Ok(environment) = environment() else {
             println!("skipped: no ONNX Runtime");
