@@ -176,7 +176,7 @@ mod loom_models {
         1
     }
 
-    fn check(lock: impl Fn(&Memory) -> LockAttempt + Copy + Send + 'static) {
+    fn check(lock: impl Fn(&Memory) -> LockAttempt + Copy + Send + Sync + 'static) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(move || {
