@@ -196,7 +196,9 @@ impl Texts {
             }
             let record: Record = serde_json::from_str(&line).map_err(|error| {
                 let expected = "an object with `_id`, a string or an integer, and `text`";
-                lines.refuse(expected, error.to_string())
+                // The line's own number stands in front; that in the parser's message is always 1.
+                let found = error.to_string().replace("at line 1 column", "at byte");
+                lines.refuse(expected, found)
             })?;
             break Some(record.into_text());
         };

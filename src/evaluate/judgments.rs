@@ -140,8 +140,10 @@ impl Judgments {
             .trim()
             .parse()
             .map_err(|_| lines.refuse("a grade that is an integer", format!("{grade:?}")))?;
-        self.insert(query, document, number)
-            .map_err(|error| lines.refuse("one grade a document and query", error.to_string()))
+        self.insert(query, document, number).map_err(|_| {
+            let found = format!("another for document {document:?} and query {query:?}");
+            lines.refuse("one grade for a document and a query", found)
+        })
     }
 }
 

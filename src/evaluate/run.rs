@@ -167,7 +167,7 @@ impl Run {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with file and line for a line of
     /// another shape; with file and query for what [`Ranking::new`] refuses; and the reader's own.
     pub fn read_trec(from: impl BufRead, file: &str) -> Result<Run> {
-        let mut scored: BTreeMap<String, Vec<(String, f32)>> = BTreeMap::new();
+        let mut scored: BTreeMap<String, BTreeMap<String, f32>> = BTreeMap::new();
         let mut lines = Lines::new(from, file);
         while let Some(line) = lines.next_line()? {
             let fields: Vec<&str> = line.split_whitespace().collect();
@@ -179,7 +179,10 @@ impl Run {
                         .filter(|number: &f32| number.is_finite())
                         .ok_or_else(|| lines.refuse("a finite score", format!("{score:?}")))?;
                     let ranking = scored.entry(query.to_owned()).or_default();
-                    ranking.push((document.to_owned(), number));
+                    if ranking.insert(document.to_owned(), number).is_some() {
+                        let found = format!("{document:?} of query {query:?} again");
+                        return Err(lines.refuse("each document once for a query", found));
+                    }
                 }
                 [] => {}
                 _ => {
@@ -190,11 +193,7 @@ impl Run {
         }
         let mut run = Run::default();
         for (query, scored) in scored {
-            let ranking = Ranking::new(scored).map_err(|error| {
-                let what = format!("{file}: query {query:?}");
-                Error::invalid(what, "each document once", error.to_string())
-            })?;
-            run.queries.insert(query, ranking);
+            run.queries.insert(query, Ranking::new(scored)?);
         }
         Ok(run)
     }
@@ -286,7 +285,7 @@ mod tests {
             ("q Q0 d 1 1.0 t\nq Q0 d 2\n", "r:2"),
             ("q Q0 d 1 nan t\n", "r:1"),
             ("q Q0 d 1 x t\n", "r:1"),
-            ("q Q0 d 1 1 t\nq Q0 d 2 0 t\n", "r: query \"q\""),
+            ("q Q0 d 1 1 t\nq Q0 d 2 0 t\n", "r:2"),
         ] {
             let error = Run::read_trec(text.as_bytes(), "r").unwrap_err();
             assert!(error.to_string().starts_with(place), "{error}");
