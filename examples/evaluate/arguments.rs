@@ -114,7 +114,7 @@ pub(crate) struct ComparisonArguments {
     pub(crate) measure: Measure,
 
     /// How many permutations the randomization test draws; few queries are tested exactly
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) permutations: u32,
 
     /// Decides which permutations are drawn
@@ -209,12 +209,12 @@ impl FusionArguments {
 }
 
 fn measure(name: &str) -> std::result::Result<Measure, String> {
-    let wrong = || format!("{name:?}: expected ndcg@K, mrr@K, recall@K or map");
+    let wrong = || format!("{name:?}: expected ndcg@K, mrr@K or recall@K with K from 1, or map");
     if name == "map" {
         return Ok(Measure::AveragePrecision);
     }
     let (name, k) = name.split_once('@').ok_or_else(wrong)?;
-    let k = k.parse().map_err(|_| wrong())?;
+    let k = k.parse().ok().filter(|k| *k > 0).ok_or_else(wrong)?;
     match name {
         "ndcg" => Ok(Measure::Ndcg(k)),
         "mrr" => Ok(Measure::ReciprocalRank(k)),

@@ -341,14 +341,14 @@ impl Report {
 
 impl Shown {
     fn put(&self, text: &mut String, worse: &str) {
-        let words = self.text.as_deref().unwrap_or_default();
-        let words: String = words.chars().take(100).collect();
+        put(text, format_args!("\n  {}", self.query));
+        if let Some(words) = &self.text {
+            let words: String = words.chars().take(100).collect();
+            put(text, format_args!(" {words:?}"));
+        }
         put(
             text,
-            format_args!(
-                "\n  {} {words:?}\n    A {:.3}, B {:.3}",
-                self.query, self.first, self.second
-            ),
+            format_args!("\n    A {:.3}, B {:.3}", self.first, self.second),
         );
         let rank = |rank: Option<usize>| rank.map_or("not found".to_owned(), |at| at.to_string());
         if let Some(wanted) = &self.wanted {

@@ -27,6 +27,9 @@ impl Judged {
         let collection = Collection::open(&path)?;
         let split = choose_split(&collection, own.as_deref().or(split))?;
         let judgments = collection.judgments(&split)?;
+        if judgments.queries().next().is_none() {
+            eprintln!("evaluate: no judgment of {split:?}: nothing is measured");
+        }
         Ok(Judged {
             path: path.display().to_string(),
             collection,
