@@ -1,6 +1,6 @@
 //! nDCG@10 against query latency and index size, as SVG.
 
-use std::fmt::Write;
+use std::{fmt::Write, ops::RangeInclusive};
 
 use crate::report::Report;
 
@@ -128,21 +128,17 @@ impl Axis {
     fn logarithmic(values: impl Iterator<Item = f64>, left: f64) -> Axis {
         let (low, high) = bounds(values.map(|value| value.max(1e-9).log10()));
         let (low, high) = (low - 0.1, high + 0.1);
-        let mut ticks = Vec::new();
-        for exponent in -9_i32..16 {
-            for step in [1.0, 2.0, 5.0] {
-                let value: f64 = step * 10_f64.powi(exponent);
-                if (low..=high).contains(&value.log10()) {
-                    ticks.push((value.log10(), format!("{value}")));
-                }
-            }
-        }
+        // What is close together needs finer ones to be read at all.
+        let fine = [&[1, 2, 5][..], &[1, 2, 3, 4, 5, 6, 7, 8, 9]];
+        let finest = (10..100).collect::<Vec<i32>>();
+        let ticks = fine.map(|steps| ticks(steps, low..=high));
+        let ticks = ticks.into_iter().find(|ticks| ticks.len() > 1);
         Axis {
             low,
             high,
             from: left,
             to: left + WIDTH,
-            ticks,
+            ticks: ticks.unwrap_or_else(|| self::ticks(&finest, low..=high)),
         }
     }
 
@@ -165,6 +161,23 @@ impl Axis {
     fn place(&self, value: f64) -> f64 {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
+}
+
+/// Multiples of the powers of ten whose logarithms are in `range`, where and as text.
+fn ticks(multiples: &[i32], range: RangeInclusive<f64>) -> Vec<(f64, String)> {
+    let exponents = -9_i32..16;
+    let values = exponents.flat_map(|exponent| {
+        // Divided below one, as 0.3 is 3 / 10 and not 3 * 0.1.
+        let value = move |multiple: &i32| match exponent {
+            0.. => f64::from(*multiple) * 10_f64.powi(exponent),
+            _ => f64::from(*multiple) / 10_f64.powi(-exponent),
+        };
+        multiples.iter().map(value)
+    });
+    let inside = values.filter(|value| range.contains(&value.log10()));
+    inside
+        .map(|value| (value.log10(), format!("{value}")))
+        .collect()
 }
 
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
