@@ -8,8 +8,8 @@ LIST names packages, one a line: `ecosystem name [held-out]`, with `pypi`, `crat
 its name through the ordinary client of its registry (pip, cargo, npm, apt-get), its licence field
 is read, and packages without a permissive licence are left out, as are the files that a Debian
 copyright file puts under another licence. What stays is copied to OUT/ECOSYSTEM/NAME, source files
-only; OUT/manifest.tsv says version, licence, files and bytes of each. With --locked the versions
-of that manifest are fetched. Nothing is built and no package's code is run.
+only; OUT/manifest.tsv says version, licence, files and bytes of each. With --locked the packages
+of that manifest are fetched, in its versions. Nothing is built and no package's code is run.
 """
 
 import argparse
@@ -254,14 +254,20 @@ def fetch(entry, base, versions):
 
 def crates(names, base, versions):
     """One manifest that depends on all of them, fetched by `cargo vendor`, which also brings what
-    they depend on; those are named in the manifest of this collection like the others."""
+    they depend on; those are named in the manifest of this collection like the others, by their
+    folders: an older version beside a newer one is NAME-VERSION."""
     results = []
+    locked = {name: version for (ecosystem, name), version in versions.items() if ecosystem == "crates"}
+    # A folder's name is the crate's, or the crate's with the version.
+    pins = sorted((name.removesuffix("-" + version), version) for name, version in locked.items())
     with tempfile.TemporaryDirectory(dir=base) as work:
         work = pathlib.Path(work)
         (work / "src").mkdir()
         (work / "src/lib.rs").touch()
-        lines = [f'"{n}" = "{"=" + versions[("crates", n)] if ("crates", n) in versions else "*"}"'
-                 for n in names]
+        # Each a dependency of its own, so that none is left to cargo's choice.
+        pinned = [f'p{number} = {{ package = "{name}", version = "={version}" }}'
+                  for number, (name, version) in enumerate(pins)]
+        lines = pinned or [f'"{name}" = "*"' for name in names]
         (work / "Cargo.toml").write_text(
             '[package]\nname = "collection"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\n'
             + "\n".join(lines) + "\n[workspace]\n")
@@ -270,14 +276,17 @@ def crates(names, base, versions):
             manifest = (root / "Cargo.toml").read_text(errors="replace")
             field = lambda key: (re.search(rf'(?m)^{key} = "(.*)"', manifest) or ["", ""])[1]
             name, licence = field("name"), field("license")
+            if locked and (name, field("version")) not in pins:
+                results.append((("crates", root.name), f"left out: {field('version')} is not in the manifest"))
+                continue
             if name.startswith(("windows", "winapi", "web-sys", "js-sys")) or not is_permissive(licence):
-                results.append((("crates", name), f"left out: licence {licence!r} or generated"))
+                results.append((("crates", root.name), f"left out: licence {licence!r} or generated"))
                 continue
             into = base / "crates" / root.name
             shutil.rmtree(into, ignore_errors=True)
             files, total = copy_sources(root, into)
             if files:
-                results.append((("crates", name), (field("version"), licence, files, total)))
+                results.append((("crates", root.name), (field("version"), licence, files, total)))
     return results
 
 
@@ -301,6 +310,7 @@ def main():
         for line in arguments.locked.read_text().splitlines()[1:]:
             ecosystem, name, version = line.split("\t")[:3]
             versions[(ecosystem, name)] = version
+        entries = [entry for entry in entries if entry in versions]
     if arguments.only:
         entries = [entry for entry in entries if entry[0] == arguments.only]
     if any(entry[0].startswith("debian") for entry in entries):
@@ -318,7 +328,8 @@ def main():
             print(f"{entry[0]} {entry[1]}: {outcome}", flush=True)
             return
         version, licence, files, total = outcome
-        use = "held-out" if entry in held_out else "train"
+        newest = (entry[0], entry[1].removesuffix("-" + version))
+        use = "held-out" if newest in held_out else "train"
         rows[entry] = "\t".join(map(str, (*entry, version, licence.replace("\t", " "), files, total, use)))
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:

@@ -20,4 +20,4 @@ export LC_ALL=C
 find "$scratch" -mindepth 2 -maxdepth 2 -type d -not -path "$scratch/.*" | sort |
     grep -v -E "/($held)\$" |
     xargs --max-args=100000 --max-chars=1000000 --exit \
-        cargo run --release --example train_static -- tree --out "$table" --threads "$threads" --json
+        cargo run --quiet --release --example train_static -- tree --out "$table" --threads "$threads" --json
