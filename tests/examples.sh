@@ -81,7 +81,7 @@ refused 'judgments: --qrels' --compare "$work/a.run" "$work/b.run"
 echo 'q0 Q0 d0 1 nan x' >"$work/nan.run"
 refused 'nan.run:1: ' --compare "$work/a.run" "$work/nan.run" --qrels "$work/beir/qrels/test.tsv"
 printf 'q0 Q0 d0 1 2 x\nq0 Q0 d0 2 1 x\n' >"$work/twice.run"
-refused 'it twice' --compare "$work/a.run" "$work/twice.run" --qrels "$work/beir/qrels/test.tsv"
+refused 'twice.run:2: ' --compare "$work/a.run" "$work/twice.run" --qrels "$work/beir/qrels/test.tsv"
 printf 'q0 0 d0 1\nq0 0\n' >"$work/short.qrels"
 refused 'short.qrels:2: ' --compare "$work/a.run" "$work/b.run" --qrels "$work/short.qrels"
 cp -r "$work/beir" "$work/broken"; echo '{"_id": ' >>"$work/broken/corpus.jsonl"
@@ -127,12 +127,15 @@ untrained 'broken.jsonl:61' pairs "$work/broken.jsonl"
 untrained 'training pairs' pairs "$work/oneway.jsonl"
 untrained 'training pairs' tree "$work/silent"
 untrained 'none' tree "$work/none"
+untrained 'at least 20' pairs "$work/pairs.jsonl" --pairs 19
+untrained 'no such folder' pairs "$work/pairs.jsonl" --checkpoint "$work/nowhere/a.table"
 head -c 100 "$work/tree.table" >"$work/short.table"
 refused 'short.table' "$work/beir" --encoder "$work/short.table"
 mkdir -p "$work/empty/qrels"
 : >"$work/empty/corpus.jsonl"; : >"$work/empty/queries.jsonl"; printf 'query-id\tcorpus-id\tscore\n' >"$work/empty/qrels/test.tsv"
-answer=$($bin/evaluate "$work/empty" --json)
+answer=$($bin/evaluate "$work/empty" --json 2>"$work/message")
 has "$answer" '"documents":0'
+has "$(cat "$work/message")" 'no judgment of "test"'
 
 echo "-- vectors"
 python3 - "$work" <<'PY'

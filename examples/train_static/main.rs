@@ -74,7 +74,7 @@ struct How {
     seed: u64,
 
     /// Passes over the pairs
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
 
     /// Learn from at most so many described pairs; the largest groups give up theirs first
@@ -92,7 +92,7 @@ struct How {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments.source) {
+    match run(&arguments.source).and_then(|text| print(&text)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("train_static: {error}");
@@ -101,19 +101,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(source: &Source) -> Result<()> {
-    let (Source::Tree { how, .. } | Source::Pairs { how, .. }) = source;
-    let begun = Instant::now();
-    let options = Options {
-        threads: how.threads.get(),
-        seed: how.seed,
-        epochs: how.epochs,
-        pairs: how.pairs,
-        base: how.base.as_ref().map(StaticTable::open).transpose()?,
-        checkpoint: how.checkpoint.clone(),
-        ..Options::default()
-    };
+fn print(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("write", "standard output", error))
+        }
+        _ => Ok(()),
+    }
+}
 
+fn run(source: &Source) -> Result<String> {
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -125,13 +122,41 @@ fn run(source: &Source) -> Result<()> {
         ControlFlow::Continue(())
     };
     let mut progress = Progress::new(&mut show);
-    let corpus = match source {
-        Source::Tree { paths, .. } => read_trees(paths, options.threads, &mut progress)?,
-        Source::Pairs { file, .. } => pairs::read(file, &mut progress)?,
+    let text = match source {
+        Source::Tree { paths, how } => learn(how, &mut progress, |progress| {
+            read_trees(paths, how.threads.get(), progress)
+        }),
+        Source::Pairs { file, how } => {
+            learn(how, &mut progress, |progress| pairs::read(file, progress))
+        }
     };
-    let counts = corpus.counts().clone();
-    let (table, report) = train(corpus, &options, &mut progress)?;
     bar.finish_and_clear();
+    text
+}
+
+/// Trains on what `read` reads, writes the table and tells what was done.
+fn learn(
+    how: &How,
+    progress: &mut Progress<'_>,
+    read: impl FnOnce(&mut Progress<'_>) -> Result<Corpus>,
+) -> Result<String> {
+    let begun = Instant::now();
+    // Before the work, so that a wrong place costs nothing.
+    for place in [Some(&how.out), how.checkpoint.as_ref()] {
+        place.map_or(Ok(()), |place| can_be_written(place))?;
+    }
+    let options = Options {
+        threads: how.threads.get(),
+        seed: how.seed,
+        epochs: how.epochs,
+        pairs: how.pairs,
+        base: how.base.as_ref().map(StaticTable::open).transpose()?,
+        checkpoint: how.checkpoint.clone(),
+        ..Options::default()
+    };
+    let corpus = read(progress)?;
+    let counts = corpus.counts().clone();
+    let (table, report) = train(corpus, &options, progress)?;
     save(&table, &how.out)?;
     let summary = report::Summary {
         counts: &counts,
@@ -139,16 +164,28 @@ fn run(source: &Source) -> Result<()> {
         table: &table,
         seconds: begun.elapsed().as_secs_f64(),
     };
-    let text = if how.json {
+    Ok(if how.json {
         summary.to_json()
     } else {
         summary.to_string()
-    };
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::io("write", "standard output", error))
-        }
-        _ => Ok(()),
+    })
+}
+
+fn can_be_written(file: &Path) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let is_folder = folder == Path::new("") || folder.is_dir();
+    match (is_folder, file.is_dir()) {
+        (true, false) => Ok(()),
+        (true, true) => Err(Error::invalid(
+            file.display().to_string(),
+            "the name of a file to write a table to",
+            "a folder",
+        )),
+        (false, _) => Err(Error::invalid(
+            file.display().to_string(),
+            "a file in a folder that is there",
+            "no such folder",
+        )),
     }
 }
 

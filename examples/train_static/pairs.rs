@@ -49,7 +49,9 @@ pub(crate) fn read(path: &Path, progress: &mut Progress<'_>) -> Result<Corpus> {
         if text.trim().is_empty() {
             continue;
         }
-        let pair: Pair = serde_json::from_str(text).map_err(|error| fail(error.to_string()))?;
+        // The line's own number stands in front; that in the parser's message is always 1.
+        let pair: Pair = serde_json::from_str(text.trim_end())
+            .map_err(|error| fail(error.to_string().replace("at line 1 column", "at byte")))?;
         corpus.add_pair(&pair.group, &pair.query, &pair.passage);
         if number % 10_000 == 0 {
             progress.step("reading pairs", number, 0)?;

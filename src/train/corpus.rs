@@ -3,12 +3,13 @@
 //! Texts are not kept: a million pairs of code fit in some hundred megabytes.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
+    counts::Counts,
     extract::{self, Definition, Language, cut},
     random::digest,
 };
@@ -68,29 +69,6 @@ pub struct Corpus {
     seen: HashSet<u64>,
     asked: HashMap<u64, u8>,
     counts: Counts,
-}
-
-/// What was read and what was left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Pairs whose query is a comment, or was given.
-    pub described: u64,
-    /// Pairs whose query is the name of a function that is taken out of its passage.
-    pub named: u64,
-    /// Described pairs by language; given ones as `pairs`.
-    pub languages: BTreeMap<&'static str, u64>,
-    /// Left out: nothing on one side, or no words.
-    pub empty: u64,
-    /// Left out: a passage of the same words was there before.
-    pub repeated: u64,
-    /// Left out: the query was there three times before.
-    pub boilerplate: u64,
-    /// Files read.
-    pub files: u64,
-    /// Left out: files that are not UTF-8.
-    pub not_text: u64,
-    /// Left out: files over 1.5 MB.
-    pub too_large: u64,
 }
 
 /// One pair.

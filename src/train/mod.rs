@@ -6,6 +6,7 @@
 //! byte for byte, on any number of threads.
 
 mod corpus;
+mod counts;
 mod extract;
 mod finish;
 mod gradient;
@@ -23,7 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::corpus::{Corpus, Counts, PASSAGE_BYTES_MAX, QUERY_BYTES_MAX};
+pub use self::corpus::{Corpus, PASSAGE_BYTES_MAX, QUERY_BYTES_MAX};
+pub use self::counts::Counts;
 pub use self::pairs::{Pair, PairKind, pairs_of_tree};
 use self::{gradient::Model, problem::Problem};
 use crate::{
@@ -130,7 +132,14 @@ pub fn train(
         return Err(Error::invalid(
             "training pairs",
             format!("at least {PAIRS_MIN} with words on both sides"),
-            format!("{}: {:?}", corpus.samples.len(), corpus.counts()),
+            corpus.counts().to_string(),
+        ));
+    }
+    if options.pairs < PAIRS_MIN {
+        return Err(Error::invalid(
+            "pairs to learn from",
+            format!("at least {PAIRS_MIN}"),
+            options.pairs.to_string(),
         ));
     }
     let begun = Instant::now();

@@ -114,7 +114,17 @@ fn nothing_to_learn_from_is_refused() {
         one_sided.add_pair("a", &format!("what {n} does"), " \n");
     }
     assert_eq!(one_sided.counts().empty, 200);
-    assert!(train(one_sided, &Options::default(), &mut Progress::none()).is_err());
+    let error = train(one_sided, &Options::default(), &mut Progress::none()).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.ends_with("0 described and 0 named, 200 pairs without words on one side left out"),
+        "{message}"
+    );
+    let few = Options {
+        pairs: 19,
+        ..Options::default()
+    };
+    assert!(train(corpus(), &few, &mut Progress::none()).is_err());
 }
 
 #[test]
