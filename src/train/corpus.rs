@@ -178,6 +178,7 @@ impl Corpus {
         progress: &mut Progress<'_>,
     ) -> Result<()> {
         let group = self.group(group);
+        let root = path.parent().unwrap_or(Path::new(""));
         let mut files = Vec::new();
         source_files(path, 0, &mut files)?;
         files.sort_unstable();
@@ -198,7 +199,7 @@ impl Corpus {
                 joined.map(Result::unwrap_or_default).collect()
             });
             for (read, path) in read.into_iter().flatten().zip(chunk) {
-                self.add_read(group, read, path);
+                self.add_read(group, read, below(path, root));
             }
         }
         Ok(())
@@ -422,6 +423,11 @@ pub(super) fn read_file(path: &PathBuf) -> Read {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Read::NotText,
         Err(_) => Read::Failed,
     }
+}
+
+/// `path` without the folders that the whole tree lies in, whose names say nothing of it.
+fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
+    path.strip_prefix(root).unwrap_or(path)
 }
 
 /// The source files under `path`.

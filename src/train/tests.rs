@@ -213,6 +213,29 @@ fn trees_give_pairs() {
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// Of test files a part is read. What the folders above a tree are called says nothing.
+#[test]
+fn test_files_are_told_inside_the_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let described = |root: &str, file: &str| {
+        let path = dir.path().join(root).join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let functions =
+            (0..100).map(|n| format!("/// Gives number {n} back.\nfn f{n}(value: u32) -> u32 {{ value.wrapping_mul({n}) }}\n"));
+        std::fs::write(&path, functions.collect::<String>()).unwrap();
+        let mut corpus = Corpus::new();
+        let tree = dir.path().join(root);
+        corpus
+            .add_tree("a", &tree, 1, &mut Progress::none())
+            .unwrap();
+        corpus.counts().described
+    };
+    assert_eq!(described("latest/mine", "lib.rs"), 100);
+    let of_tests = described("mine", "tests/lib.rs");
+    assert!((10..60).contains(&of_tests), "{of_tests}");
+    assert_eq!(described("tests", "lib.rs"), of_tests);
+}
+
 #[test]
 fn checkpoints_are_whole_tables() {
     let dir = tempfile::tempdir().unwrap();
