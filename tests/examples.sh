@@ -129,6 +129,8 @@ untrained 'training pairs' tree "$work/silent"
 untrained 'none' tree "$work/none"
 untrained 'at least 20' pairs "$work/pairs.jsonl" --pairs 19
 untrained 'no such folder' pairs "$work/pairs.jsonl" --checkpoint "$work/nowhere/a.table"
+has "$($bin/train_static collection "$work/packages" --out "$work/held" --queries 10)" 'documents and 9 queries'
+has "$($bin/evaluate "$work/held" --encoder "$work/tree.table" --json 2>/dev/null)" '"queries":9'
 head -c 100 "$work/tree.table" >"$work/short.table"
 refused 'short.table' "$work/beir" --encoder "$work/short.table"
 mkdir -p "$work/empty/qrels"

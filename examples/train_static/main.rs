@@ -3,10 +3,12 @@
 //! ```text
 //! train_static tree PATH... --out TABLE [--base TABLE] [--threads N] [--seed N] [--json]
 //! train_static pairs FILE.jsonl --out TABLE [--base TABLE] ...
+//! train_static collection PATH... --out DIR
 //! ```
 //!
 //! Exits with 1 on failure and 2 on wrong use.
 
+mod collection;
 mod pairs;
 mod report;
 
@@ -52,6 +54,19 @@ enum Source {
 
         #[command(flatten)]
         how: How,
+    },
+    /// Makes a collection for `evaluate` of code that was kept out: functions and their comments
+    Collection {
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+
+        /// The folder to write it to
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+
+        /// At most so many of the comments are queries
+        #[arg(long, default_value_t = 2_000, value_name = "N")]
+        queries: usize,
     },
 }
 
@@ -129,6 +144,11 @@ fn run(source: &Source) -> Result<String> {
         Source::Pairs { file, how } => {
             learn(how, &mut progress, |progress| pairs::read(file, progress))
         }
+        Source::Collection {
+            paths,
+            out,
+            queries,
+        } => collection::write(paths, out, *queries, &mut progress),
     };
     bar.finish_and_clear();
     text
