@@ -129,16 +129,16 @@ impl Axis {
         let (low, high) = bounds(values.map(|value| value.max(1e-9).log10()));
         let (low, high) = (low - 0.1, high + 0.1);
         // What is close together needs finer ones to be read at all.
-        let fine = [&[1, 2, 5][..], &[1, 2, 3, 4, 5, 6, 7, 8, 9]];
-        let finest = (10..100).collect::<Vec<i32>>();
-        let ticks = fine.map(|steps| ticks(steps, low..=high));
+        let tens = |step| (10..100).step_by(step).collect::<Vec<i32>>();
+        let multiples = [vec![10, 20, 50], tens(10), tens(5), tens(1)];
+        let ticks = multiples.map(|multiples| ticks(&multiples, low..=high));
         let ticks = ticks.into_iter().find(|ticks| ticks.len() > 1);
         Axis {
             low,
             high,
             from: left,
             to: left + WIDTH,
-            ticks: ticks.unwrap_or_else(|| self::ticks(&finest, low..=high)),
+            ticks: ticks.unwrap_or_default(),
         }
     }
 
