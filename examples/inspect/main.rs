@@ -17,6 +17,7 @@ mod stats;
 
 use std::{
     fmt::Display,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -95,12 +96,19 @@ fn main() -> ExitCode {
                 true => answer.json.to_string(),
                 false => answer.text,
             };
-            match to_stdout {
-                true => println!("{said}"),
+            let written = match to_stdout {
+                true => writeln!(io::stdout(), "{said}"),
                 // The lines themselves are there.
-                false => eprintln!("{said}"),
+                false => writeln!(io::stderr(), "{said}"),
+            };
+            match written {
+                // A reader that has seen enough (`| head`) is no failure.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    eprintln!("inspect: cannot write the output: {error}");
+                    ExitCode::from(2)
+                }
+                _ => ExitCode::from(u8::from(!answer.is_well)),
             }
-            ExitCode::from(u8::from(!answer.is_well))
         }
         Err(message) => {
             eprintln!("inspect: {message}");
