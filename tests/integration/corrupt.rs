@@ -6,12 +6,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 use sparsely::{Checks, ErrorKind, Filter, Hits, Index, Query, Searcher, Verify, storage::Storage};
 
 use crate::support::{
+    clock::Work,
     model::{self, Model, config, content, vector},
     mutants::{changes, forge, large, lengths, pick, put_checksums_right, sections, seeds},
     report::{Tier, in_parallel, report},
@@ -252,7 +252,7 @@ fn the_damaged_indexes_have_every_section() {
 
 /// Everything that reads, and a merge.
 fn exercise(files: &Files) -> sparsely::Result<()> {
-    let started = Instant::now();
+    let work = Work::begin();
     let storage: Arc<dyn Storage> = Arc::new(Simulated::holding(files));
     let report = Index::verify_storage(&*storage, Verify::Full)?;
     let exported =
@@ -274,7 +274,7 @@ fn exercise(files: &Files) -> sparsely::Result<()> {
             "{error}"
         );
     }
-    assert!(started.elapsed().as_secs() < 30, "bounded by the file");
+    assert!(work.spent().as_secs() < 30, "bounded by the file");
     match report.is_clean() {
         true => {
             // What full verification calls clean can be used.

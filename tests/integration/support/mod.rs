@@ -1,5 +1,6 @@
 //! What several tests share: a file system that fails on demand, and small documents.
 
+pub(crate) mod clock;
 pub(crate) mod model;
 #[cfg(any(feature = "native", feature = "onnx-dynamic"))]
 pub(crate) mod models;
