@@ -61,7 +61,9 @@ pub use self::{
 };
 #[cfg(feature = "train")]
 pub(crate) use self::{
-    static_encoder::{CODE_SCALE, code_weight, frequency, prior_idf},
+    static_encoder::{
+        code_weight, frequency, own_slopes, own_weight, prior_idf, squashed, squashed_slope,
+    },
     static_table::{Row, TableParts},
 };
 

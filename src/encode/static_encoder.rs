@@ -11,8 +11,14 @@
 //! document's own word in part only, and the fewer of a query's words the table knows, the nearer
 //! its weights are to those of words alone.
 
+mod weights;
+
 use std::{borrow::Cow, cell::RefCell, ops::Range};
 
+use self::weights::{PRIOR_DOCUMENTS, SIGNATURE_OCCURRENCES, idf, prose_weight};
+pub(crate) use self::weights::{code_weight, own_weight, prior_idf, squashed};
+#[cfg(feature = "train")]
+pub(crate) use self::weights::{frequency, own_slopes, squashed_slope};
 use super::lexical::{self, FunctionWords, Vocabulary};
 use crate::{
     encode::{Encoder, Fingerprint, StaticTable},
@@ -40,29 +46,8 @@ const DOCUMENT_TERMS_MAX: usize = 65_535;
 const EXPANSION: usize = 100;
 /// An added word must weigh more than this.
 const EXPANSION_WEIGHT_MIN: f32 = 0.02;
-/// An own word weighs at least this.
-const OWN_WEIGHT_MIN: f32 = 1e-6;
-/// An occurrence in the signature counts as this many more.
-const SIGNATURE_OCCURRENCES: f32 = 3.0;
-/// Saturation of term frequencies in code, and the length of a document that counts as average.
-const CODE_SATURATION: f32 = 2.5;
-const CODE_LENGTH: f32 = 110.0;
-/// The scale of the logarithm that all weights of code go through.
-pub(crate) const CODE_SCALE: f32 = 1.5;
-/// An own word of code weighs at least this share of what BM25 gives it: the logarithm takes too
-/// much from short passages.
-const OWN_SHARE: f32 = 0.8;
-/// What other words add to an own word's weight counts this much, and what they take from it.
-const OWN_RAISED: f32 = 0.5;
-const OWN_LOWERED: f32 = 0.3;
 /// Function words count in queries as if this share of documents had them.
 const FUNCTION_WORD_SHARE: f32 = 0.2;
-/// BM25 of prose: saturation, share of the length normalization, average length.
-const PROSE_SATURATION: f32 = 1.2;
-const PROSE_LENGTH_SHARE: f32 = 0.75;
-const PROSE_LENGTH: f32 = 100.0;
-/// The passages of training count as this many documents of an index that is all code.
-const PRIOR_DOCUMENTS: f32 = 10_000.0;
 /// The weight of the mark of code: the smallest impact, as no query asks for it.
 const MARK_WEIGHT: f32 = 1e-6;
 /// No weight of a document is above this: the largest seen over a million passages was 4.4, and a
@@ -526,49 +511,6 @@ impl Room {
         let sum = self.sums.get_mut(term as usize);
         sum.map_or(0.0, std::mem::take)
     }
-}
-
-pub(crate) fn code_weight(frequency: f32, length: f32) -> f32 {
-    let saturation = CODE_SATURATION * length / CODE_LENGTH;
-    (CODE_SATURATION + 1.0) * frequency / (frequency + saturation)
-}
-
-/// How often a word counts that stands `all` times in a text of code, of them `inside` times in
-/// its signature.
-#[cfg(feature = "train")]
-pub(crate) fn frequency(all: u8, inside: u8) -> f32 {
-    f32::from(all) + SIGNATURE_OCCURRENCES * f32::from(inside)
-}
-
-/// The weight of an own word of code: `weight` by BM25, `learned` with its factor, `others` what
-/// other words say of it.
-fn own_weight(weight: f32, learned: f32, others: f32) -> f32 {
-    let alone = squashed(learned);
-    let moved = squashed(learned + others) - alone;
-    let counted = if moved > 0.0 { OWN_RAISED } else { OWN_LOWERED };
-    // A word that others speak against stays, as its document is counted among those that have
-    // it.
-    (alone.max(OWN_SHARE * weight) + counted * moved).max(OWN_WEIGHT_MIN)
-}
-
-fn prose_weight(frequency: f32, length: f32) -> f32 {
-    let norm = 1.0 - PROSE_LENGTH_SHARE + PROSE_LENGTH_SHARE * length / PROSE_LENGTH;
-    (PROSE_SATURATION + 1.0) * frequency / (frequency + PROSE_SATURATION * norm)
-}
-
-fn squashed(sum: f32) -> f32 {
-    CODE_SCALE * sum.max(0.0).ln_1p()
-}
-
-/// The inverse document frequency of BM25, never negative.
-fn idf(documents: f32, frequency: f32) -> f32 {
-    let frequency = frequency.min(documents);
-    ((documents - frequency + 0.5) / (frequency + 0.5)).ln_1p()
-}
-
-/// The inverse document frequency by the training passages alone.
-pub(crate) fn prior_idf(share: f32) -> f32 {
-    idf(PRIOR_DOCUMENTS, PRIOR_DOCUMENTS * share)
 }
 
 #[expect(

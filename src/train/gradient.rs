@@ -14,7 +14,7 @@ use super::{
     problem::{NONE, Problem},
     random::Random,
 };
-use crate::encode::{CODE_SCALE, StaticTable};
+use crate::encode::{StaticTable, own_slopes, own_weight, squashed, squashed_slope};
 
 /// Queries of a batch; each brings its passage and this many hard ones.
 const QUERIES: usize = 128;
@@ -204,6 +204,11 @@ struct Batch {
     /// Words of each query as slots, flat, and their weight by slot.
     asked: Vec<Vec<u16>>,
     asked_weights: Vec<f32>,
+    /// The factor of each slot's word in passages.
+    own_factors: Vec<f32>,
+    /// Weights of own words; after the way back the slopes of their factors' logarithms.
+    own: Vec<f32>,
+    /// What a passage's words say of each slot.
     sums: Vec<f32>,
     values: Vec<f32>,
     slopes: Vec<f32>,
@@ -222,6 +227,8 @@ impl Batch {
             slots: Vec::new(),
             asked: Vec::new(),
             asked_weights: Vec::new(),
+            own_factors: Vec::new(),
+            own: Vec::new(),
             sums: Vec::new(),
             values: Vec::new(),
             slopes: Vec::new(),
@@ -296,7 +303,18 @@ impl Batch {
                 .iter()
                 .map(|&word| problem.idf(word) * model.query.logs[word as usize].exp()),
         );
-        for matrix in [&mut self.sums, &mut self.values, &mut self.slopes] {
+        self.own_factors.clear();
+        self.own_factors.extend(
+            self.slots
+                .iter()
+                .map(|&word| model.own.logs[word as usize].exp()),
+        );
+        for matrix in [
+            &mut self.own,
+            &mut self.sums,
+            &mut self.values,
+            &mut self.slopes,
+        ] {
             matrix.clear();
             matrix.resize(cells, 0.0);
         }
@@ -318,20 +336,23 @@ impl Batch {
         let work = self
             .passages
             .chunks(share)
+            .zip(self.own.chunks_mut(share * width))
             .zip(self.sums.chunks_mut(share * width))
             .zip(self.values.chunks_mut(share * width))
             .zip(self.scores.chunks_mut(share * self.queries.len()));
         let (by_word, by_target) = (&self.slot_of_word, &self.slot_of_target);
         let (asked, weights) = (&self.asked, &self.asked_weights);
-        in_parallel(work, |(((passages, sums), values), scores)| {
-            let rows = sums.chunks_mut(width).zip(values.chunks_mut(width));
+        let factors = &self.own_factors;
+        in_parallel(work, |((((passages, own), sums), values), scores)| {
+            let rows = own.chunks_mut(width).zip(sums.chunks_mut(width));
+            let rows = rows.zip(values.chunks_mut(width));
             let rows = rows.zip(scores.chunks_mut(asked.len()));
-            for (&number, ((sums, values), scores)) in passages.iter().zip(rows) {
+            for (&number, (((own, sums), values), scores)) in passages.iter().zip(rows) {
                 let passage = problem.samples[number as usize].passage;
                 for (word, weight) in problem.weighted(passage) {
                     let slot = by_word[word as usize];
                     if slot != NO_SLOT {
-                        sums[usize::from(slot)] += weight * model.own.logs[word as usize].exp();
+                        own[usize::from(slot)] = weight;
                     }
                     let source = problem.source_of[word as usize];
                     if source == NONE {
@@ -346,9 +367,12 @@ impl Batch {
                         }
                     }
                 }
-                for (sum, value) in sums.iter().zip(values.iter_mut()) {
-                    if *sum > 0.0 {
-                        *value = CODE_SCALE * sum.ln_1p();
+                let cells = own.iter().zip(factors).zip(sums.iter());
+                for (((&own, factor), &sum), value) in cells.zip(values.iter_mut()) {
+                    if own > 0.0 {
+                        *value = own_weight(own, own * factor, sum);
+                    } else if sum > 0.0 {
+                        *value = squashed(sum);
                     }
                 }
                 for (score, slots) in scores.iter_mut().zip(asked) {
@@ -394,24 +418,27 @@ impl Batch {
         losses
     }
 
-    /// Slopes of the loss by the sum of each slot of each passage. `values` become what each adds
-    /// to the slope of the slot's weight in queries.
+    /// Slopes of the loss by the sum of each slot of each passage, and by the factors of own words.
+    /// `values` become what each adds to the slope of the slot's weight in queries.
     fn backward(&mut self, threads: usize) {
         let width = self.slots.len();
         let share = self.passages.len().div_ceil(threads);
         let work = self
-            .sums
-            .chunks(share * width)
+            .own
+            .chunks_mut(share * width)
+            .zip(self.sums.chunks(share * width))
             .zip(self.values.chunks_mut(share * width))
             .zip(self.slopes.chunks_mut(share * width))
             .zip(self.scores.chunks(share * self.queries.len()));
         let (asked, weights) = (&self.asked, &self.asked_weights);
-        in_parallel(work, |(((sums, values), slopes), scores)| {
-            let rows = sums.chunks(width).zip(values.chunks_mut(width));
+        let factors = &self.own_factors;
+        in_parallel(work, |((((own, sums), values), slopes), scores)| {
+            let rows = own.chunks_mut(width).zip(sums.chunks(width));
+            let rows = rows.zip(values.chunks_mut(width));
             let rows = rows
                 .zip(slopes.chunks_mut(width))
                 .zip(scores.chunks(asked.len()));
-            for (((sums, values), slopes), scores) in rows {
+            for ((((own, sums), values), slopes), scores) in rows {
                 for (score, slots) in scores.iter().zip(asked) {
                     // Slopes that small move nothing and are most of them.
                     if score.abs() > 1e-6 {
@@ -420,15 +447,18 @@ impl Batch {
                         }
                     }
                 }
-                for ((sum, value), slope) in sums.iter().zip(values.iter_mut()).zip(slopes) {
+                let cells = own.iter_mut().zip(factors).zip(sums);
+                let cells = cells.zip(values.iter_mut()).zip(slopes);
+                for ((((own, factor), &sum), value), slope) in cells {
                     *value *= *slope;
-                    *slope *= if *sum > 0.0 {
-                        CODE_SCALE / (1.0 + sum)
-                    } else if *slope < 0.0 {
-                        CODE_SCALE * SLOPE_BELOW_ZERO
+                    let below = if *slope < 0.0 { SLOPE_BELOW_ZERO } else { 0.0 };
+                    if *own > 0.0 {
+                        let (by_sum, by_factor) = own_slopes(*own, *own * factor, sum, below);
+                        *own = *slope * by_factor;
+                        *slope *= by_sum;
                     } else {
-                        0.0
-                    };
+                        *slope *= squashed_slope(sum, below);
+                    }
                 }
             }
         });
@@ -444,14 +474,11 @@ impl Batch {
             for (sum, value) in in_queries.iter_mut().zip(&self.values[row.clone()]) {
                 *sum += value;
             }
-            let slopes = &self.slopes[row];
+            for (sum, slope) in in_passages.iter_mut().zip(&self.own[row]) {
+                *sum += slope;
+            }
             let passage = problem.samples[number as usize].passage;
             for (word, weight) in problem.weighted(passage) {
-                let slot = self.slot_of_word[word as usize];
-                if slot != NO_SLOT {
-                    let factor = model.own.logs[word as usize].exp();
-                    in_passages[usize::from(slot)] += slopes[usize::from(slot)] * weight * factor;
-                }
                 let source = problem.source_of[word as usize];
                 if source != NONE {
                     self.uses.push(Use {

@@ -271,3 +271,35 @@ fn frequencies_of_index_and_training_mix() {
     assert!((none - idf(10_000.0, 1250.0)).abs() < 1e-3, "{none}");
     assert_eq!(none, weight(50, &[]));
 }
+
+/// Training goes down these slopes, so they have to be those of what the encoder computes.
+#[cfg(feature = "train")]
+#[test]
+fn slopes_are_those_of_the_weights() {
+    use weights::{own_slopes, own_weight, squashed, squashed_slope};
+    let step = 1e-3;
+    let near = |a: f32, b: f32, at: &str| assert!((a - b).abs() < 5e-3, "{a} and {b} at {at}");
+    for weight in [0.2_f32, 1.0, 2.0, 3.4] {
+        for log in [-0.8_f32, 0.0, 0.9] {
+            for others in [-1.5, -0.15, 0.1, 2.0] {
+                let at = format!("{weight} {log} {others}");
+                let value = |log: f32, others| own_weight(weight, weight * log.exp(), others);
+                let (by_others, by_log) = own_slopes(weight, weight * log.exp(), others, 0.0);
+                let moved = value(log, others + step) - value(log, others - step);
+                near(by_others, moved / (2.0 * step), &at);
+                let moved = value(log + step, others) - value(log - step, others);
+                near(by_log, moved / (2.0 * step), &at);
+            }
+        }
+    }
+    for sum in [-1.0, 0.5, 3.0] {
+        let moved = squashed(sum + step) - squashed(sum - step);
+        near(
+            squashed_slope(sum, 0.0),
+            moved / (2.0 * step),
+            "no own word",
+        );
+    }
+    assert_eq!(squashed_slope(-1.0, 0.5), squashed_slope(0.0, 0.5));
+    assert!(own_slopes(1.0, 1.0, -3.0, 0.3).0 > 0.0);
+}
