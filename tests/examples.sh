@@ -47,10 +47,10 @@ has "$answer" '"ndcg_at_10":1.0'
 $bin/evaluate "$work/beir" --encoder static >/dev/null
 for method in rrf linear; do
   answer=$($bin/evaluate "$work/beir" --fuse lexical,static --method $method --json)
-  python3 -c 'import json, sys; last = json.loads(sys.argv[1])[-1]; assert last["ndcg_at_10"] == 1 and "lexical and static" in last["system"], last' "$answer"
+  python3 -c 'import json, sys; first, *_, last = json.loads(sys.argv[1]); assert last["ndcg_at_10"] == last["p_against_first"] == 1 and first["p_against_first"] is None and "lexical and static" in last["system"], last' "$answer"
 done
 answer=$($bin/evaluate "$work/beir" "$work/beir" --encoder lexical,lexical+0.5*static --markdown --plot "$work/plot.svg")
-has "$answer" '| beir (test) | lexical+0.5\*static | \*\*1.0000'
+has "$answer" '| beir (test) | lexical+0.5\*static | \*\*1.0000\*\* | 1.000 |'
 python3 -c 'import sys, xml.dom.minidom as dom; assert len(dom.parse(sys.argv[1]).getElementsByTagName("g")) == 8' "$work/plot.svg"
 for cut in words:2/1 lines:1 code:5; do
   answer=$($bin/evaluate "$work/beir" --passages $cut --combine sum:2 --json)

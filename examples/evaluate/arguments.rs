@@ -13,7 +13,7 @@ use crate::{
 /// Measures encoders on collections in BEIR's layout: nDCG@10, MRR@10, recall; compares and fuses
 /// them.
 ///
-/// Several collections, encoders or both give a table. --fuse adds a row for the fused ranking.
+/// Several collections, encoders or both give a table, with p values of a paired randomization test. --fuse adds a row for the fused ranking.
 /// --compare tests whether one ranking is better than another, and shows where.
 #[derive(Debug, Parser)]
 #[command(name = "evaluate", version)]
@@ -37,7 +37,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1000, value_name = "K")]
     pub(crate) top: u32,
 
-    /// Where to write what was found, as a TREC run file (one collection, one encoder)
+    /// Where to write what was found, as a TREC run file (one collection, one encoder); with --fuse
+    /// what the fused ranking found
     #[arg(long, value_name = "FILE")]
     pub(crate) run: Option<PathBuf>,
 

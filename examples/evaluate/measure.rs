@@ -8,7 +8,7 @@ use std::{
 
 use sparsely::{
     Error, Result,
-    evaluate::{Collection, Judgments, Measure, Run, Text},
+    evaluate::{Collection, Comparison, Judgments, Measure, Randomization, Run, Text},
 };
 
 use crate::{arguments::Arguments, encoders::Choice, report::Report, system::System};
@@ -122,6 +122,11 @@ pub(crate) fn measure(judged: &Judged, arguments: &Arguments) -> Result<(Vec<Rep
     };
     let mut all: Vec<Measured> = measured.into_iter().map(|(_, one)| one).collect();
     all.extend(fused);
+    if let [first, others @ ..] = all.as_mut_slice() {
+        for other in others {
+            other.report.p_against_first = Some(chance(&first.run, &other.run, judged, arguments));
+        }
+    }
     let last = all.last().map(|one| one.run.clone()).unwrap_or_default();
     Ok((all.into_iter().map(|one| one.report).collect(), last))
 }
@@ -206,6 +211,16 @@ fn weights_by_query(judged: &Judged, arguments: &Arguments) -> Result<HashMap<St
     Ok(weights)
 }
 
+/// The p value of the difference in nDCG@10.
+fn chance(first: &Run, second: &Run, judged: &Judged, arguments: &Arguments) -> f64 {
+    let comparison = Comparison::new(first, second, &judged.judgments, Measure::Ndcg(10));
+    let test = comparison.randomization(&Randomization {
+        permutations: arguments.comparison.permutations,
+        seed: arguments.comparison.seed,
+    });
+    test.p
+}
+
 fn report(judged: &Judged, run: &Run, times: &[Duration]) -> Report {
     let mean = |measure: Measure| measure.mean(run, &judged.judgments);
     Report {
@@ -216,6 +231,7 @@ fn report(judged: &Judged, run: &Run, times: &[Duration]) -> Report {
         documents: 0,
         queries: times.len(),
         ndcg_at_10: mean(Measure::Ndcg(10)),
+        p_against_first: None,
         mrr_at_10: mean(Measure::ReciprocalRank(10)),
         map: mean(Measure::AveragePrecision),
         recall_at_100: mean(Measure::Recall(100)),
