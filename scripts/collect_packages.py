@@ -257,9 +257,11 @@ def crates(names, base, versions):
     they depend on; those are named in the manifest of this collection like the others, by their
     folders: an older version beside a newer one is NAME-VERSION."""
     results = []
-    locked = {name: version for (ecosystem, name), version in versions.items() if ecosystem == "crates"}
-    # A folder's name is the crate's, or the crate's with the version.
-    pins = sorted((name.removesuffix("-" + version), version) for name, version in locked.items())
+    # A folder's name is the crate's, or the crate's with the version; cargo chooses by what else it
+    # brings, so the folders of a manifest are taken from there.
+    folders = {(name.removesuffix("-" + version), version): name
+               for (ecosystem, name), version in versions.items() if ecosystem == "crates"}
+    pins = sorted(folders)
     with tempfile.TemporaryDirectory(dir=base) as work:
         work = pathlib.Path(work)
         (work / "src").mkdir()
@@ -276,17 +278,18 @@ def crates(names, base, versions):
             manifest = (root / "Cargo.toml").read_text(errors="replace")
             field = lambda key: (re.search(rf'(?m)^{key} = "(.*)"', manifest) or ["", ""])[1]
             name, licence = field("name"), field("license")
-            if locked and (name, field("version")) not in pins:
+            folder = folders.get((name, field("version")), None if folders else root.name)
+            if not folder:
                 results.append((("crates", root.name), f"left out: {field('version')} is not in the manifest"))
                 continue
             if name.startswith(("windows", "winapi", "web-sys", "js-sys")) or not is_permissive(licence):
-                results.append((("crates", root.name), f"left out: licence {licence!r} or generated"))
+                results.append((("crates", folder), f"left out: licence {licence!r} or generated"))
                 continue
-            into = base / "crates" / root.name
+            into = base / "crates" / folder
             shutil.rmtree(into, ignore_errors=True)
             files, total = copy_sources(root, into)
             if files:
-                results.append((("crates", root.name), (field("version"), licence, files, total)))
+                results.append((("crates", folder), (field("version"), licence, files, total)))
     return results
 
 
