@@ -25,15 +25,17 @@ impl Lists {
     /// Both sections, or neither.
     pub(super) fn open(
         view: &Arc<FileView>,
-        [bytes, starts]: [SectionId; 2],
+        ids: [SectionId; 2],
         doc_count: u32,
     ) -> Result<Option<Lists>> {
-        let Some(bytes) = Part::optional(view, bytes)? else {
-            return Ok(None);
-        };
-        let starts = Part::required(view, starts)?;
+        let parts = Part::together(view, ids)?;
+        parts.map(|parts| Lists::of(parts, doc_count)).transpose()
+    }
+
+    /// The bytes, and where each document's begin.
+    pub(super) fn of([bytes, starts]: [Part; 2], doc_count: u32) -> Result<Lists> {
         starts.check_len(8 * (u64::from(doc_count) + 1))?;
-        Ok(Some(Lists { bytes, starts }))
+        Ok(Lists { bytes, starts })
     }
 
     pub(super) fn reader(&self, doc: DocId) -> Result<Reader<'_>> {

@@ -35,6 +35,8 @@ mod weights;
 mod whole;
 
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

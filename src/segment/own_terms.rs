@@ -33,10 +33,12 @@ pub(super) struct OwnTerms {
 
 impl OwnTerms {
     pub(super) fn open(view: &Arc<FileView>, doc_count: u32) -> Result<Option<OwnTerms>> {
-        let Some(masks) = Lists::open(view, MASKS, doc_count)? else {
+        let [masks, starts] = MASKS;
+        let parts = Part::together(view, [COUNTS, masks, starts])?;
+        let Some([counts, masks, starts]) = parts else {
             return Ok(None);
         };
-        let counts = Part::required(view, COUNTS)?;
+        let masks = Lists::of([masks, starts], doc_count)?;
         let term_count = u32::try_from(counts.len() / 8).unwrap_or(u32::MAX);
         counts.check_len(8 * u64::from(term_count))?;
         counts.check(counts.len())?;

@@ -22,11 +22,7 @@ impl Part {
     /// A section that must be there.
     pub(super) fn required(view: &Arc<FileView>, id: SectionId) -> Result<Part> {
         view.required(id)?;
-        Ok(Part {
-            view: Arc::clone(view),
-            id,
-            range: view.range(id).unwrap_or_default(),
-        })
+        Ok(Part::of(view, id))
     }
 
     /// A section, if the file has it.
@@ -34,6 +30,28 @@ impl Part {
         match view.has(id) {
             true => Part::required(view, id).map(Some),
             false => Ok(None),
+        }
+    }
+
+    /// Sections that come together: all of them, or none.
+    pub(super) fn together<const COUNT: usize>(
+        view: &Arc<FileView>,
+        ids: [SectionId; COUNT],
+    ) -> Result<Option<[Part; COUNT]>> {
+        if ids.iter().all(|id| !view.has(*id)) {
+            return Ok(None);
+        }
+        for id in ids {
+            view.required(id)?;
+        }
+        Ok(Some(ids.map(|id| Part::of(view, id))))
+    }
+
+    fn of(view: &Arc<FileView>, id: SectionId) -> Part {
+        Part {
+            view: Arc::clone(view),
+            id,
+            range: view.range(id).unwrap_or_default(),
         }
     }
 

@@ -49,10 +49,9 @@ pub(super) struct Record {
 
 impl Stored {
     pub(super) fn open(view: &Arc<FileView>, doc_count: u32) -> Result<Option<Stored>> {
-        let Some(blocks) = Part::optional(view, BLOCKS)? else {
+        let Some([blocks, index]) = Part::together(view, [BLOCKS, INDEX])? else {
             return Ok(None);
         };
-        let index = Part::required(view, INDEX)?;
         let mut header = index.reader(0, HEADER_LEN)?;
         let raw_len = header.u64("raw length")?;
         let block_count = header.u32("block count")?;

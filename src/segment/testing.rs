@@ -4,9 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use super::{postings::Layout, *};
+use super::{
+    postings::{Layout, Postings},
+    view::SECTIONS,
+    *,
+};
 use crate::{
-    format::{FileIdentity, FileKind},
+    format::{FileIdentity, FileKind, SectionId},
     id::TermId,
     quantize::Scale,
     sparse::SparseVector,
@@ -73,6 +77,30 @@ pub(crate) fn open(bytes: Vec<u8>) -> Result<Segment> {
         IDENTITY.index,
         IDENTITY.number,
     )
+}
+
+/// The file with its sections changed, under valid checksums.
+pub(crate) fn changed(good: &Segment, mut change: impl FnMut(SectionId, &mut Vec<u8>)) -> Vec<u8> {
+    let known = [&SECTIONS, Postings::SECTIONS].concat();
+    let (bytes, ()) = file_with(IDENTITY, |mut file| {
+        for &section in known.iter().filter(|id| good.file().has(**id)) {
+            let mut bytes = good.file().section(section).to_vec();
+            change(section, &mut bytes);
+            file.section(section, &bytes).unwrap();
+        }
+        file.finish().unwrap();
+    });
+    bytes
+}
+
+/// The same with the bytes of one section changed.
+pub(crate) fn altered(good: &Segment, id: SectionId, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut change = Some(change);
+    changed(good, |section, bytes| {
+        if section == id {
+            change.take().unwrap()(bytes);
+        }
+    })
 }
 
 pub(crate) fn live(documents: &[Document]) -> LiveSegment {

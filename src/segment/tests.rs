@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{postings::Postings, testing::*, view::SECTIONS, *};
+use super::{testing::*, view::SECTIONS, *};
 use crate::{
-    format::{FileIdentity, FileKind, SectionId},
+    format::{FileIdentity, FileKind},
     id::{DocId, TermId},
     quantize::ImpactVector,
     sparse::SparseVector,
@@ -240,32 +240,40 @@ fn a_key_twice_and_no_document_at_all_are_refused() {
     assert!(result.unwrap_err().to_string().contains("field `f`"));
 }
 
+/// A storage may hand out bytes that begin anywhere in memory.
+#[test]
+fn bitsets_of_fields_need_not_lie_on_words() {
+    struct Shifted(Vec<u8>, usize);
+    impl AsRef<[u8]> for Shifted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0[self.1..]
+        }
+    }
+    let bytes = written(&sample());
+    let shifted = [0, 1, 4].map(|by| {
+        let bytes = FileBytes::new(Shifted([&vec![0; by][..], &bytes].concat(), by));
+        Segment::open(bytes, "segment-3", IDENTITY.index, IDENTITY.number).unwrap()
+    });
+    for (name, value) in [
+        ("language", Value::from("rust")),
+        ("test", Value::from(true)),
+    ] {
+        let values = [value];
+        let [on_words, others @ ..] = shifted
+            .each_ref()
+            .map(|segment| segment.fields().equal_to(name, &values).unwrap());
+        assert!(matches!(on_words, Selection::Bits(_)), "{name}");
+        assert!(others.iter().all(|other| *other == on_words), "{name}");
+    }
+    shifted.iter().for_each(|segment| segment.verify().unwrap());
+}
+
 #[test]
 fn saturated_weights_and_postings_are_counted() {
     let heavy = SparseVector::new([(1, 4.0), (2, 4.5), (3, 1e30)]).unwrap();
     let segment = open(written(&[Document::new("k", heavy)])).unwrap();
     assert_eq!(segment.saturated_count(), 2);
     assert_eq!(segment.posting_count(), 3);
-}
-
-/// A file with the bytes of one section changed, under valid checksums.
-fn altered(good: &Segment, id: SectionId, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut change = Some(change);
-    let (bytes, ()) = file_with(IDENTITY, |mut file| {
-        for &section in known().iter().filter(|id| good.file().has(**id)) {
-            let mut bytes = good.file().section(section).to_vec();
-            if section == id {
-                change.take().unwrap()(&mut bytes);
-            }
-            file.section(section, &bytes).unwrap();
-        }
-        file.finish().unwrap();
-    });
-    bytes
-}
-
-fn known() -> Vec<SectionId> {
-    [&SECTIONS, Postings::SECTIONS].concat()
 }
 
 /// Reads all that a damaged file offers; only errors are allowed.

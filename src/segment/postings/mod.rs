@@ -183,6 +183,8 @@ fn halves(record: [u8; 8]) -> (u32, u32) {
 }
 
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

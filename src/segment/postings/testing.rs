@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::{Layout, Postings, write};
 use crate::{
     error::Result,
-    format::{FileIdentity, FileKind, FileView, FileWriter},
+    format::{FileIdentity, FileKind, FileView, FileWriter, SectionId},
     id::TermId,
     progress::Progress,
     quantize::{ImpactVector, QuantizedQuery},
@@ -141,4 +141,19 @@ pub(crate) fn open(bytes: Vec<u8>, doc_count: u32) -> Result<Postings> {
 pub(crate) fn postings(docs: &[ImpactVector], layout: Layout) -> Postings {
     let count = u32::try_from(docs.len()).unwrap();
     open(written(docs, layout), count).unwrap()
+}
+
+/// A file with the bytes of one section changed, under valid checksums.
+pub(crate) fn altered(good: &[u8], id: SectionId, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let view = view(good.to_vec()).unwrap();
+    let mut change = Some(change);
+    file_with(|file| {
+        for &section in Postings::SECTIONS.iter().filter(|id| view.has(**id)) {
+            let mut bytes = view.section(section).to_vec();
+            if section == id {
+                change.take().unwrap()(&mut bytes);
+            }
+            file.section(section, &bytes).unwrap();
+        }
+    })
 }

@@ -133,21 +133,6 @@ fn progress_can_cancel() {
     }
 }
 
-/// A file with the bytes of one section changed, under valid checksums.
-fn altered(good: &[u8], id: SectionId, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let view = view(good.to_vec()).unwrap();
-    let mut change = Some(change);
-    file_with(|file| {
-        for &section in Postings::SECTIONS.iter().filter(|id| view.has(**id)) {
-            let mut bytes = view.section(section).to_vec();
-            if section == id {
-                change.take().unwrap()(&mut bytes);
-            }
-            file.section(section, &bytes).unwrap();
-        }
-    })
-}
-
 /// Reads all that a damaged file offers; errors are allowed, and so are other sound documents: a
 /// block stores each posting once, so under a right checksum another impact or slot is as good.
 fn use_up(bytes: Vec<u8>, docs: &[ImpactVector]) -> Result<()> {
