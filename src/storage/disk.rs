@@ -305,6 +305,113 @@ mod tests {
         }
     }
 
+    /// A kind for programs, and the place and what was tried for people.
+    fn refused<T>(result: Result<T>, kind: Kind, says: &[&str]) {
+        let Err(error) = result else {
+            panic!("an error of kind {kind:?} was expected");
+        };
+        assert_eq!(error.kind(), kind, "{error}");
+        let message = error.to_string();
+        assert!(says.iter().all(|word| message.contains(word)), "{message}");
+    }
+
+    #[test]
+    fn nothing_is_done_in_a_directory_that_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path().join("missing"));
+        let missing = Kind::NotFound;
+        refused(disk.create("a"), missing, &["cannot create", "missing"]);
+        refused(disk.open("a"), missing, &["cannot open", "missing"]);
+        refused(disk.remove("a"), missing, &["cannot remove", "missing"]);
+        refused(disk.rename("a", "b"), missing, &["cannot rename to", "b"]);
+        refused(disk.sync_directory(), missing, &["cannot sync", "missing"]);
+        refused(disk.try_lock("l"), missing, &["cannot open", "missing"]);
+        assert!(!disk.path.exists());
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "text").unwrap();
+        refused(Disk::open(&file).list(), Kind::Io, &["cannot list", "file"]);
+        for below in ["a", "a/b"] {
+            let created = Disk::create(file.join(below));
+            refused(created, Kind::Io, &["cannot create the directory", "file"]);
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_name_alone_lies_in_the_directory_of_the_process() {
+        assert_eq!(parent(Path::new("index")), Path::new("."));
+        assert_eq!(parent(Path::new("a/index")), Path::new("a"));
+        assert_eq!(parent(Path::new("/index")), Path::new("/"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[expect(clippy::print_stdout, reason = "a test that sees nothing says so")]
+    fn names_that_are_no_text_are_not_listed() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let dir = tempfile::tempdir().unwrap();
+        if fs::write(dir.path().join(OsStr::from_bytes(b"\xFF")), "").is_err() {
+            println!("this file system has no such names: nothing to see");
+        }
+        fs::write(dir.path().join("a"), "").unwrap();
+        assert_eq!(Disk::open(dir.path()).list().unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn an_interrupted_call_is_made_again() {
+        let mut left = 3;
+        let done = patiently(|| {
+            left -= 1;
+            match left {
+                0 => Ok("done"),
+                _ => Err(ErrorKind::Interrupted.into()),
+            }
+        });
+        assert_eq!((done.unwrap(), left), ("done", 0));
+        let mut calls = 0;
+        let refused = patiently(|| {
+            calls += 1;
+            Err::<(), _>(ErrorKind::PermissionDenied.into())
+        });
+        let kind = refused.unwrap_err().kind();
+        assert_eq!((kind, calls), (ErrorKind::PermissionDenied, 1));
+    }
+
+    /// Devices that refuse, as every Linux has them: one that is always full, one that cannot sync.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_that_refuses_is_an_error() {
+        let device = |path: &str| DiskFile {
+            file: OpenOptions::new().write(true).open(path).unwrap(),
+            path: path.into(),
+        };
+        let written = device("/dev/full").write(b"bytes");
+        refused(written, Kind::StorageFull, &["/dev/full: cannot write"]);
+        let synced = device("/dev/null").sync();
+        refused(synced, Kind::Io, &["/dev/null: cannot sync"]);
+    }
+
+    /// Files that the kernel makes up claim a length and cannot be mapped.
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[expect(clippy::print_stdout, reason = "a test that sees nothing says so")]
+    fn what_cannot_be_mapped_is_an_error_or_copied_as_far_as_it_goes() {
+        let disk = Disk::open("/sys/kernel");
+        let Ok(text) = fs::read(disk.at("uevent_seqnum")) else {
+            println!("there is no /sys here: nothing to see");
+            return;
+        };
+        assert!(text.len() < 100);
+        refused(disk.open("uevent_seqnum"), Kind::Io, &["cannot map"]);
+        let copied = disk.reading(Reading::Copied).open("uevent_seqnum").unwrap();
+        assert!(!copied.is_empty() && copied.len() < 100, "{copied:?}");
+    }
+
     #[test]
     fn the_lock_has_one_holder_who_is_named() {
         let dir = tempfile::tempdir().unwrap();
@@ -316,6 +423,12 @@ mod tests {
             panic!("two holders");
         };
         assert_eq!(holder, format!("process {}", std::process::id()));
+        // A number is a hint; a lock without it is a lock.
+        File::create(disk.at("writer.lock")).unwrap();
+        let LockAttempt::Held(holder) = disk.try_lock("writer.lock").unwrap() else {
+            panic!("two holders");
+        };
+        assert_eq!(holder, "a process that left no number");
         drop(lock);
         let again = disk.try_lock("writer.lock").unwrap();
         assert!(matches!(again, LockAttempt::Acquired(_)));

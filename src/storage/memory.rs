@@ -147,7 +147,15 @@ mod tests {
         memory.remove("b").unwrap();
         assert_eq!(&*bytes, b"x");
         assert_eq!(memory.list().unwrap().len(), 0);
-        assert!(memory.remove("b").is_err() && memory.open("b").is_err());
+        for missing in [
+            memory.remove("b"),
+            memory.open("b").map(drop),
+            memory.rename("b", "c"),
+        ] {
+            let error = missing.unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::NotFound);
+            assert!(error.to_string().starts_with("(memory)/b: "), "{error}");
+        }
 
         let lock = memory.try_lock("l").unwrap();
         let held = memory.clone().try_lock("l").unwrap();

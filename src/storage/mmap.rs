@@ -59,3 +59,29 @@ pub(super) fn copy(file: &mut File, len: usize) -> io::Result<Copy> {
         len: read,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_ends_where_the_file_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, b"bytes").unwrap();
+        for (len, expected) in [(3, &b"byt"[..]), (5, b"bytes"), (9000, b"bytes")] {
+            let copied = copy(&mut File::open(&path).unwrap(), len).unwrap();
+            assert_eq!(copied.as_ref(), expected);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_is_neither_mapped_nor_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut dir = File::open(dir.path()).unwrap();
+        assert!(map(&dir, 10).is_err());
+        let copied = copy(&mut dir, 10).map(|copied| copied.len);
+        assert_eq!(copied.unwrap_err().kind(), ErrorKind::IsADirectory);
+    }
+}
