@@ -13,8 +13,8 @@ missed=
 if [ "${1:-}" = --missed ]; then missed=1; shift; fi
 filters=("$@")
 [ $# -gt 0 ] || filters=(
-  bytes:: codec:: format:: index:: segment:: storage:: search:: corrupt:: crash:: concurrency:: differential:: floats::
-  golden:: hazards:: journeys:: lines:: merging:: named:: os_cache:: partition:: repairs:: two_step::
+  bytes:: codec:: format:: index:: segment:: storage:: search:: accounts:: corrupt:: crash:: concurrency:: differential::
+  floats:: golden:: hazards:: journeys:: lines:: merging:: named:: os_cache:: partition:: refusals:: repairs:: two_step::
 )
 
 tool() {

@@ -93,6 +93,8 @@ impl Index {
     /// [`ErrorKind::AlreadyExists`] when there is an index already; otherwise when the
     /// configuration breaks a rule or the file system refuses.
     pub fn create(path: impl AsRef<Path>, config: Config) -> Result<Index> {
+        // Before there is a directory.
+        config.to_stored()?;
         let disk = Disk::create(path)?.reading(config.reading);
         Index::create_in(Arc::new(disk), config)
     }

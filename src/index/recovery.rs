@@ -65,10 +65,12 @@ pub(super) fn load(storage: &dyn Storage, checks: Checks, known: Option<&State>)
         }
         // A writer may have committed and removed files since they were listed.
         let now = commit::commits(&storage.list()?);
-        if now.first() == Some(&newest) {
-            return fall_back(storage, &now, checks, error);
+        match now.split_first() {
+            Some((&damaged, older)) if damaged == newest => {
+                return fall_back(storage, damaged, older, checks, error);
+            }
+            _ => commits = now,
         }
-        commits = now;
     }
     Err(Error::io(
         "keep up with the writer of",
@@ -77,16 +79,14 @@ pub(super) fn load(storage: &dyn Storage, checks: Checks, known: Option<&State>)
     ))
 }
 
-/// The newest commit that can be read, below one that cannot.
+/// The newest of `older` commits that can be read, below one that cannot.
 fn fall_back(
     storage: &dyn Storage,
-    commits: &[CommitId],
+    damaged: CommitId,
+    older: &[CommitId],
     checks: Checks,
     newest: Error,
 ) -> Result<State> {
-    let Some((&damaged, older)) = commits.split_first() else {
-        return Err(newest);
-    };
     if !is_unfinished(storage, damaged)? {
         return Err(newest);
     }

@@ -28,7 +28,12 @@ impl State {
         let scale = Scale::new(manifest.config.weight_limit.unwrap_or(1.0))?;
         let mut schema = Schema::default();
         for (record, live) in manifest.segments.iter().zip(&segments) {
-            schema.absorb(live.segment().schema())?;
+            // Two types of one field, or too many fields: no writer lets that come about.
+            let absorbed = schema.absorb(live.segment().schema());
+            absorbed.map_err(|error| {
+                let name = FileName::Segment(record.id).to_string();
+                Error::corrupt(&name, "fields", 0, "fields that fit the index's", error)
+            })?;
             let found = live.segment().scale();
             if found != scale {
                 return Err(disagreement(record, scale.limit(), found.limit()));
@@ -81,5 +86,5 @@ fn disagreement(
 ) -> Error {
     let name = FileName::Segment(record.id).to_string();
     let expected = format!("what the manifest says: {expected}");
-    Error::corrupt(&name, "info", 0, expected, found)
+    Error::corrupt(&name, "segment info", 0, expected, found)
 }

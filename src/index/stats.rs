@@ -92,8 +92,7 @@ impl Index {
     /// # Errors
     /// As [`Index::snapshot`].
     pub fn stats(&self) -> Result<Stats> {
-        self.core.refresh()?;
-        let state = self.core.newest.get();
+        let state = self.core.refresh()?;
         let manifest = &state.manifest;
         let segments: Vec<SegmentStats> = manifest
             .segments

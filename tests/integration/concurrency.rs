@@ -1,15 +1,22 @@
 //! Readers while a writer writes, in threads and in processes, and writers that are killed.
 
 use std::{
+    fmt,
     io::{BufRead, BufReader},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use sparsely::{Durability, Index, Snapshot, Verify};
+use sparsely::{
+    Durability, ErrorKind, Index, Result, Snapshot, Verify,
+    storage::{FileBytes, LockAttempt, Memory, Storage, WriteFile},
+};
 
 use crate::support::{
     model::{Model, check_search, config, content, upsert},
@@ -196,4 +203,126 @@ fn kill_writers(path: &Path) -> u32 {
     assert_eq!(lost, 0);
     println!("{promised} commits");
     promised
+}
+
+/// Files in memory, and something that happens behind the back of whoever has just listed them: the
+/// listings are counted from 0.
+struct Behind<F> {
+    files: Memory,
+    listings: AtomicUsize,
+    then: F,
+}
+
+impl<F: Fn(&Memory, usize)> Behind<F> {
+    fn new(then: F) -> Behind<F> {
+        Behind {
+            files: Memory::default(),
+            listings: AtomicUsize::new(0),
+            then,
+        }
+    }
+}
+
+impl<F> fmt::Debug for Behind<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.files.fmt(f)
+    }
+}
+
+impl<F: Fn(&Memory, usize) + Send + Sync> Storage for Behind<F> {
+    fn place(&self) -> PathBuf {
+        self.files.place()
+    }
+
+    fn create(&self, name: &str) -> Result<Box<dyn WriteFile>> {
+        self.files.create(name)
+    }
+
+    fn open(&self, name: &str) -> Result<FileBytes> {
+        self.files.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        self.files.remove(name)
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let names = self.files.list()?;
+        (self.then)(&self.files, self.listings.fetch_add(1, Ordering::Relaxed));
+        Ok(names)
+    }
+
+    fn sync_directory(&self) -> Result<()> {
+        self.files.sync_directory()
+    }
+
+    fn try_lock(&self, name: &str) -> Result<LockAttempt> {
+        self.files.try_lock(name)
+    }
+}
+
+/// Commits `count` versions, and ends as another process does.
+fn commit_elsewhere(files: &Memory, count: u32) {
+    let index = Index::with_storage(Arc::new(files.clone()), config()).unwrap();
+    let mut writer = index.writer().unwrap();
+    (1..=count).for_each(|version| write_version(&mut writer, version));
+}
+
+/// Whether it is there by the second look, or by the time that one is to be created.
+#[test]
+fn an_index_that_appears_meanwhile_is_opened() {
+    for appears in [0, 1] {
+        let storage = Behind::new(move |files, listing| {
+            if listing == appears {
+                commit_elsewhere(files, 2);
+            }
+        });
+        let index = Index::with_storage(Arc::new(storage), config()).unwrap();
+        assert_eq!(version_of(&index.snapshot().unwrap()), 2, "{appears}");
+    }
+}
+
+#[test]
+fn what_a_writer_removes_meanwhile_is_no_damage() {
+    let storage = Behind::new(|files, listing| {
+        if listing == 1 {
+            commit_elsewhere(files, 3);
+        }
+    });
+    commit_elsewhere(&storage.files, 3);
+    storage.list().unwrap();
+    let manifests = |files: &Memory| {
+        let names = files.list().unwrap().into_iter();
+        let manifests = names.filter(|name| name.starts_with("manifest-"));
+        manifests.collect::<Vec<_>>()
+    };
+    assert_eq!(manifests(&storage.files), ["manifest-2", "manifest-3"]);
+    let found = Index::verify_storage(&storage, Verify::Full).unwrap();
+    assert!(found.is_clean(), "{found:?}");
+    assert_eq!(manifests(&storage.files), ["manifest-5", "manifest-6"]);
+}
+
+/// Every commit that it sees is gone when it looks.
+#[test]
+fn a_reader_that_never_catches_up_says_so() {
+    let storage = Behind::new(|files, _| {
+        for name in files.list().unwrap() {
+            if let Some(commit) = name.strip_prefix("manifest-") {
+                let next = commit.parse::<u64>().unwrap() + 2;
+                files.rename(&name, &format!("manifest-{next}")).unwrap();
+            }
+        }
+    });
+    commit_elsewhere(&storage.files, 1);
+    let error = Index::open_storage(Arc::new(storage), config()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    let message = error.to_string();
+    assert!(
+        message.starts_with("(memory): cannot keep up with the writer of"),
+        "{message}"
+    );
 }

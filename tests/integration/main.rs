@@ -1,5 +1,6 @@
 //! One binary for all integration tests, by journey and by hazard.
 
+mod accounts;
 mod code_search;
 mod collections;
 mod concurrency;
@@ -33,6 +34,7 @@ mod passages;
 #[cfg(sparsely_planted)]
 mod planted;
 mod quality;
+mod refusals;
 mod repairs;
 #[cfg(feature = "sae")]
 mod sae;
