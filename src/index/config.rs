@@ -176,7 +176,7 @@ impl Config {
     /// are counted. Fixed for ever.
     ///
     /// Where neither this nor the encoder says it, it is the largest weight of the first commit,
-    /// doubled when that holds fewer than 1,000 documents.
+    /// doubled when that holds fewer than 1,000 documents, and 1 when that has no weights at all.
     #[must_use]
     pub fn weight_limit(mut self, limit: f32) -> Config {
         self.weight_limit = Some(limit);

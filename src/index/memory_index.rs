@@ -157,12 +157,9 @@ impl IndexWriter for MemoryIndex {
     }
 }
 
-impl Searcher for MemoryIndex {
-    /// # Errors
-    /// When the query breaks a limit or its filter does not fit the fields, and for a query that
-    /// asks for [rescoring](Query::rescore) or [float-exact](Mode::FloatExact) results, which this
-    /// index does not do.
-    fn search_with(&self, query: &Query, _scratch: &mut Scratch) -> Result<Hits> {
+impl MemoryIndex {
+    /// Refuses queries that cannot be answered, or not by this index.
+    fn check(&self, query: &Query) -> Result<()> {
         if query.rescore.is_some() {
             let remedy = "search an `Index`, or leave `rescore` out";
             return Err(Error::unsupported("rescoring by a `MemoryIndex`", remedy));
@@ -183,6 +180,17 @@ impl Searcher for MemoryIndex {
         for name in &query.fields {
             self.committed.schema.named(name)?;
         }
+        Ok(())
+    }
+}
+
+impl Searcher for MemoryIndex {
+    /// # Errors
+    /// When the query breaks a limit or its filter does not fit the fields, and for a query that
+    /// asks for [rescoring](Query::rescore) or [float-exact](Mode::FloatExact) results, which this
+    /// index does not do.
+    fn search_with(&self, query: &Query, _scratch: &mut Scratch) -> Result<Hits> {
+        self.check(query)?;
         let scale = self.scale()?;
         let quantized = quantize(query)?;
         let is_admitted = |document: &Document, score: u32| {
@@ -212,6 +220,7 @@ impl Searcher for MemoryIndex {
     }
 
     fn explain(&self, query: &Query, key: &DocKey) -> Result<Explanation> {
+        self.check(query)?;
         let document = self.committed.documents.get(key).ok_or_else(|| {
             Error::not_found(format!("document `{key}`"), "check the key, or refresh")
         })?;

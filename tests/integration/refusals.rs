@@ -244,7 +244,10 @@ fn every_searcher_refuses_the_same_queries() {
     let long = SparseVector::new((0..5000).map(|term| (term, 1.0))).unwrap();
     let unknown = "field `colour` not found: the fields are even, version";
     for searcher in [&snapshot as &dyn Searcher, &exhaustive, &model] {
-        let ask = |query: Query, kind, says| refused(searcher.search(&query), kind, says);
+        let ask = |query: Query, kind, says| {
+            refused(searcher.search(&query), kind, says);
+            refused(searcher.explain(&query, &DocKey::from("key")), kind, says);
+        };
         ask(
             base().filter(Filter::equals("colour", 1)),
             ErrorKind::NotFound,
