@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sparsely::{
-    Encoder, LexicalEncoder,
+    Encoder, LexicalEncoder, StaticEncoder,
     text::{self, LineWindows},
 };
 
@@ -37,18 +37,31 @@ fn count_words(texts: &[&str]) -> usize {
     count
 }
 
+fn learned() -> StaticEncoder {
+    StaticEncoder::embedded().expect("the table is whole")
+}
+
+/// Every vector has something, and at most so many terms as `most` says by the words of its text.
+fn check(encoder: &dyn Encoder, texts: &[&str], most: impl Fn(usize) -> usize) {
+    let vectors = encoder.encode_documents(texts).expect("it never fails");
+    assert_eq!(vectors.len(), texts.len());
+    assert!(vectors.iter().filter(|vector| vector.len() > 3).count() > texts.len() / 2);
+    for (vector, text) in vectors.iter().zip(texts) {
+        assert!(vector.len() <= most(count_words(&[text])));
+    }
+}
+
 fn encode(c: &mut Criterion) {
     for (name, texts) in [("code", passages(&CODE)), ("prose", passages(&PROSE))] {
         let bytes: usize = texts.iter().map(|text| text.len()).sum();
         let words = count_words(&texts);
         assert!(words > bytes / 20 && words < bytes, "{words} words");
-        let encoder = LexicalEncoder::auto();
-        let vectors = encoder.encode_documents(&texts).expect("it never fails");
-        assert_eq!(vectors.len(), texts.len());
-        assert!(vectors.iter().filter(|vector| vector.len() > 3).count() > texts.len() / 2);
-        for (vector, text) in vectors.iter().zip(&texts) {
-            assert!(vector.len() <= count_words(&[text]));
-        }
+        let (lexical, learned) = (LexicalEncoder::auto(), learned());
+        let encoders: [(&str, &dyn Encoder); 2] =
+            [("vectors", &lexical), ("learned vectors", &learned)];
+        check(&lexical, &texts, |words| words);
+        // A hundred words that it does not have, and the mark of code.
+        check(&learned, &texts, |words| words + 101);
 
         let mut group = c.benchmark_group(format!("encode/{name}"));
         for throughput in [
@@ -63,25 +76,33 @@ fn encode(c: &mut Criterion) {
             group.bench_function(format!("words, {unit}"), |b| {
                 b.iter(|| assert_eq!(count_words(black_box(&texts)), words));
             });
-            group.bench_function(format!("vectors, {unit}"), |b| {
-                b.iter(|| {
-                    let found = encoder.encode_documents(black_box(&texts));
-                    assert_eq!(found.expect("it never fails").len(), texts.len());
+            for (what, encoder) in encoders {
+                group.bench_function(format!("{what}, {unit}"), |b| {
+                    b.iter(|| {
+                        let found = encoder.encode_documents(black_box(&texts));
+                        assert_eq!(found.expect("it never fails").len(), texts.len());
+                    });
                 });
-            });
+            }
         }
         group.finish();
     }
-    let encoder = LexicalEncoder::auto();
+    let (lexical, learned) = (LexicalEncoder::auto(), learned());
     let query = "how to read a file line by line without blocking the event loop";
-    let expected = encoder.encode_query(query).expect("it never fails");
-    assert_eq!(expected.len(), 12);
-    c.bench_function("encode/query", |b| {
-        b.iter(|| {
-            let found = encoder.encode_query(black_box(query));
-            assert_eq!(found.expect("it never fails"), expected);
+    let encoders: [(&str, &dyn Encoder); 2] = [
+        ("encode/query", &lexical),
+        ("encode/learned query", &learned),
+    ];
+    for (name, encoder) in encoders {
+        let expected = encoder.encode_query(query).expect("it never fails");
+        assert_eq!(expected.len(), 12);
+        c.bench_function(name, |b| {
+            b.iter(|| {
+                let found = encoder.encode_query(black_box(query));
+                assert_eq!(found.expect("it never fails"), expected);
+            });
         });
-    });
+    }
 }
 
 criterion_group! {
