@@ -120,8 +120,8 @@ fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes(
     for (at, files) in indexes.iter().enumerate() {
         let (mutants, stride) = match at < small {
             true => (
-                tier.pick(100, 1500, 100_000, 1_000_000),
-                tier.pick(97, 13, 1, 1),
+                tier.pick(100, 1500, 20_000, 1_000_000),
+                tier.pick(97, 13, 5, 1),
             ),
             false => (
                 tier.pick(3, 20, 1000, 10_000),
