@@ -10,9 +10,10 @@ use super::{
     weights::WEIGHTS, *,
 };
 use crate::{
-    error::{Error, ErrorKind},
+    error::ErrorKind,
     format::SectionId,
     id::{DocId, TermId},
+    segment::postings::testing::is_damage,
     sparse::SparseVector,
 };
 
@@ -68,15 +69,6 @@ fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
 fn refused(bytes: Vec<u8>, id: SectionId, expected: &str) {
     let error = open(bytes).and_then(|segment| segment.verify());
     is_damage(&error.unwrap_err(), id, expected);
-}
-
-#[track_caller]
-fn is_damage(error: &Error, id: SectionId, expected: &str) {
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{expected}: {error}");
-    let (_, section, _) = error.corrupt_place().unwrap();
-    assert_eq!(section, id.name, "{expected}: {error}");
-    let message = error.to_string();
-    assert!(message.contains(expected), "{expected}: {message}");
 }
 
 fn check(id: SectionId, rules: &[Rule]) {

@@ -2,11 +2,7 @@
 //! damage and names the section.
 
 use super::{blocks, testing::*, vectors, windows, *};
-use crate::{
-    codec::block::PADDING,
-    error::{Error, ErrorKind},
-    quantize::DOCUMENT_TERMS_MAX,
-};
+use crate::{codec::block::PADDING, quantize::DOCUMENT_TERMS_MAX};
 
 /// Of twenty blocks, the last with five documents.
 const DOCS: u32 = 19 * 8 + 5;
@@ -32,15 +28,6 @@ fn documents() -> Vec<ImpactVector> {
 
 fn put(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-}
-
-#[track_caller]
-fn is_damage(error: &Error, id: SectionId, expected: &str) {
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{expected}: {error}");
-    let (_, section, _) = error.corrupt_place().unwrap();
-    assert_eq!(section, id.name, "{expected}: {error}");
-    let message = error.to_string();
-    assert!(message.contains(expected), "{expected}: {message}");
 }
 
 fn check(layout: Layout, rules: &[Rule]) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{Layout, Postings, write};
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     format::{FileIdentity, FileKind, FileView, FileWriter, SectionId},
     id::TermId,
     progress::Progress,
@@ -156,4 +156,14 @@ pub(crate) fn altered(good: &[u8], id: SectionId, change: impl FnOnce(&mut Vec<u
             file.section(section, &bytes).unwrap();
         }
     })
+}
+
+/// The error is one of damage, names the section, and says what was expected of it.
+#[track_caller]
+pub(crate) fn is_damage(error: &Error, id: SectionId, expected: &str) {
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{expected}: {error}");
+    let (_, section, _) = error.corrupt_place().unwrap();
+    assert_eq!(section, id.name, "{expected}: {error}");
+    let message = error.to_string();
+    assert!(message.contains(expected), "{expected}: {message}");
 }
