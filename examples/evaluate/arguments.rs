@@ -13,8 +13,8 @@ use crate::{
 /// Measures encoders on collections in BEIR's layout: nDCG@10, MRR@10, recall; compares and fuses
 /// them.
 ///
-/// Several collections, encoders or both give a table, with p values of a paired randomization test. --fuse adds a row for the fused ranking.
-/// --compare tests whether one ranking is better than another, and shows where.
+/// Several collections, encoders or both give a table, with p values of a paired randomization
+/// test. --fuse adds a row for the fused ranking. --compare tests whether one ranking is better than another, and shows where.
 #[derive(Debug, Parser)]
 #[command(name = "evaluate", version)]
 pub(crate) struct Arguments {
