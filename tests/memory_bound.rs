@@ -124,8 +124,8 @@ fn damaged_files_cost_no_more_memory_than_twice_their_bytes_and_eight_mebibytes(
                 tier.pick(97, 13, 5, 1),
             ),
             false => (
-                tier.pick(3, 20, 1000, 10_000),
-                tier.pick(20_011, 4001, 97, 13),
+                tier.pick(3, 20, 100, 10_000),
+                tier.pick(20_011, 4001, 1009, 13),
             ),
         };
         let (count, share, over) = bound(files, mutants, stride);

@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 filters=("$@")
-[ $# -gt 0 ] || filters=(bytes:: codec:: format:: quantize:: sparse:: segment::deletes segment::keys segment::stored)
+# Left out, for minutes each: loops over all weights, over thousands of terms or fields, and over threads.
+[ $# -gt 0 ] || filters=(bytes:: codec:: format:: sparse:: --skip terms_below_one_are_counted)
 # Files of the documentation are read, and proptest looks for its own.
 export MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES=2 PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
 cargo +nightly miri test --locked --lib --target-dir target/miri -- "${filters[@]}"

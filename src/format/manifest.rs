@@ -425,7 +425,8 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_truncation_is_found() {
         let good = bytes(&example());
-        for at in 0..good.len() {
+        let step = if cfg!(miri) { 97 } else { 1 };
+        for at in (0..good.len()).step_by(step) {
             assert!(read(good[..at].to_vec()).is_err(), "cut at {at}");
             for bit in 0..8 {
                 let mut bad = good.clone();
