@@ -5,8 +5,8 @@
 //!         [--windows | --lists] [--calibration-queries FILE.csr] [--tenants N [--by-tenant]] [--json]
 //! vectors search INDEX QUERIES.csr --top K [--query-top N [--rescore C]] [--flat]
 //!         [--mode exact|approximate|exhaustive] [--recall 0.99 | --blocks N] [--threads T]
-//!         [--tenant V] [--copied] [--beside INDEX] [--ground-truth FILE] [--run OUT.gt] [--limit Q] [--rounds R]
-//!         [--times FILE] [--json]
+//!         [--tenant V] [--copied] [--instructions SET] [--beside INDEX] [--ground-truth FILE] [--run OUT.gt]
+//!         [--limit Q] [--rounds R] [--times FILE] [--json]
 //! vectors generate OUT.csr [--preset splade|sae] --documents N [--seed S] [--queries Q]
 //! ```
 //!
@@ -123,8 +123,11 @@ struct SearchArguments {
     /// Read the index into memory instead of mapping its files
     #[arg(long)]
     copied: bool,
-    /// Another index of the same documents: search it by turns, compare the answers, and say how
-    /// the times relate
+    /// Search with these instructions instead of the best that the processor has
+    #[arg(long, value_enum, value_name = "SET")]
+    instructions: Option<InstructionsName>,
+    /// Another index of the same documents (or the same index): search it by turns with the best
+    /// instructions, compare the answers, and say how the times relate
     #[arg(long, value_name = "INDEX")]
     beside: Option<PathBuf>,
     /// Search the documents of one tenant only
@@ -151,6 +154,14 @@ struct SearchArguments {
     /// Answer in JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InstructionsName {
+    Portable,
+    Avx2,
+    Avx512,
+    Neon,
 }
 
 #[derive(Debug, clap::Args)]

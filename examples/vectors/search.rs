@@ -3,13 +3,13 @@
 use std::{fs, path::Path, time::Instant};
 
 use sparsely::{
-    Approximation, Config, Error, Filter, Hits, Index, Mode, Query, Result, Scratch, Searcher,
-    Snapshot, SparseVector,
+    Approximation, Config, Error, Filter, Hits, Index, InstructionSet, Mode, Query, Result,
+    Scratch, Searcher, Snapshot, SparseVector,
     interchange::{CsrFile, GroundTruth},
     storage::Reading,
 };
 
-use crate::{ModeName, SearchArguments};
+use crate::{InstructionsName, ModeName, SearchArguments};
 
 pub(crate) fn run(arguments: &SearchArguments) -> Result<String> {
     let reading = match arguments.copied {
@@ -34,7 +34,10 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<String> {
         }),
     };
 
-    let mut scratch = Scratch::new();
+    let scratch = match arguments.instructions {
+        Some(name) => Scratch::with_instruction_set(instruction_set(name))?,
+        None => Scratch::new(),
+    };
     let k = u32::try_from(arguments.top).unwrap_or(u32::MAX);
     let mut run = GroundTruth::new(k.min(snapshot_limit(snapshot.document_count())));
     let ask = |vector: SparseVector| {
@@ -60,15 +63,15 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<String> {
     let beside = beside
         .map(|index| open(index, Reading::Mapped))
         .transpose()?;
-    let mut own = Measured::new(&snapshot, queries.len());
+    let mut own = Measured::new(&snapshot, scratch, queries.len());
     let mut others = beside
         .as_ref()
-        .map(|snapshot| Measured::new(snapshot, queries.len()));
+        .map(|snapshot| Measured::new(snapshot, Scratch::new(), queries.len()));
     for _ in 0..arguments.rounds.max(1) {
         for (at, query) in queries.iter().enumerate() {
-            own.search(at, query, &mut scratch)?;
+            own.search(at, query)?;
             if let Some(others) = &mut others {
-                others.search(at, query, &mut scratch)?;
+                others.search(at, query)?;
             }
         }
     }
@@ -158,6 +161,15 @@ fn open(index: &Path, reading: Reading) -> Result<Snapshot> {
     Index::open_with(index, Config::new().reading(reading))?.snapshot()
 }
 
+fn instruction_set(name: InstructionsName) -> InstructionSet {
+    match name {
+        InstructionsName::Portable => InstructionSet::Portable,
+        InstructionsName::Avx2 => InstructionSet::Avx2,
+        InstructionsName::Avx512 => InstructionSet::Avx512,
+        InstructionsName::Neon => InstructionSet::Neon,
+    }
+}
+
 /// One weight for all terms.
 fn flat(vector: &SparseVector) -> Result<SparseVector> {
     SparseVector::new(vector.terms().iter().map(|term| (term.get(), 1.0)))
@@ -166,22 +178,24 @@ fn flat(vector: &SparseVector) -> Result<SparseVector> {
 /// What one index answered, and the least time that each query took.
 struct Measured<'a> {
     snapshot: &'a Snapshot,
+    scratch: Scratch,
     answers: Vec<Hits>,
     micros: Vec<f64>,
 }
 
 impl Measured<'_> {
-    fn new(snapshot: &Snapshot, queries: usize) -> Measured<'_> {
+    fn new(snapshot: &Snapshot, scratch: Scratch, queries: usize) -> Measured<'_> {
         Measured {
             snapshot,
+            scratch,
             answers: vec![Hits::default(); queries],
             micros: vec![f64::INFINITY; queries],
         }
     }
 
-    fn search(&mut self, at: usize, query: &Query, scratch: &mut Scratch) -> Result<()> {
+    fn search(&mut self, at: usize, query: &Query) -> Result<()> {
         let start = Instant::now();
-        let answer = self.snapshot.search_with(query, scratch)?;
+        let answer = self.snapshot.search_with(query, &mut self.scratch)?;
         let micros = start.elapsed().as_secs_f64() * 1e6;
         self.micros[at] = self.micros[at].min(micros);
         self.answers[at] = answer;
