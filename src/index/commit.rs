@@ -134,9 +134,7 @@ pub(super) fn remove_unneeded(storage: &dyn Storage, kept: &[&Manifest], spared:
 /// earlier creation left when it was cut off.
 pub(super) fn check_vacant(storage: &dyn Storage) -> Result<()> {
     let names = storage.list()?;
-    if !commits(&names).is_empty() {
-        return Err(Error::already_exists(&storage.place()));
-    }
+    check_absent(storage, &names)?;
     for name in &names {
         match FileName::parse(name) {
             Some(FileName::Segment(_) | FileName::Deletes(..)) => {
@@ -148,6 +146,14 @@ pub(super) fn check_vacant(storage: &dyn Storage) -> Result<()> {
     }
     remove_unneeded(storage, &[], None);
     Ok(())
+}
+
+/// Refuses to create an index where one of these names is that of a commit.
+pub(super) fn check_absent(storage: &dyn Storage, names: &[String]) -> Result<()> {
+    match commits(names).is_empty() {
+        true => Ok(()),
+        false => Err(Error::already_exists(&storage.place())),
+    }
 }
 
 /// The files that `manifest` needs, itself included.

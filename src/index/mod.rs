@@ -56,6 +56,8 @@ const LOCK: &str = "writer.lock";
 
 /// How long the creation of an index waits for another process that is creating the same one.
 const CREATION_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks meanwhile whether the other one is done.
+const CREATION_ROUND: Duration = Duration::from_millis(50);
 
 /// An index: where it is, and how it was opened. Cheap to clone; holds no lock.
 ///
@@ -216,7 +218,7 @@ impl Index {
 
     fn create_in(storage: Arc<dyn Storage>, config: Config) -> Result<Index> {
         let stored = config.to_stored()?;
-        let _lock = lock(&*storage, config.lock_wait.max(CREATION_WAIT))?;
+        let _lock = lock_vacant(&*storage, config.lock_wait.max(CREATION_WAIT))?;
         commit::check_vacant(&*storage)?;
         let manifest = Manifest {
             index: index_id(),
@@ -264,6 +266,20 @@ impl Core {
         };
         let load = |known: &State| recovery::load(&*self.storage, self.config.checks, Some(known));
         self.newest.refresh(stands, load)
+    }
+}
+
+/// Takes the lock for a creation. The wait ends when an index stands, whose writers may hold the
+/// lock for as long as they like.
+fn lock_vacant(storage: &dyn Storage, wait: Duration) -> Result<Box<dyn Send + Sync>> {
+    let start = Instant::now();
+    loop {
+        commit::check_absent(storage, &storage.list()?)?;
+        let left = wait.saturating_sub(start.elapsed());
+        match lock(storage, left.min(CREATION_ROUND)) {
+            Err(error) if error.kind() == ErrorKind::Locked && left > CREATION_ROUND => {}
+            result => return result,
+        }
     }
 }
 

@@ -232,6 +232,32 @@ pub(crate) fn one_writer_at_a_time() {
     waiting.join().unwrap().unwrap();
 }
 
+/// Whoever comes second does not wait for a lock that the first one's writer keeps.
+#[test]
+fn an_index_that_appears_is_opened_while_it_is_locked() {
+    let dir = directory();
+    let made = dir.path().join("made");
+    Index::create(&made, config()).unwrap();
+    let place = dir.path().join("place");
+    fs::create_dir(&place).unwrap();
+    let lock = fs::File::create(place.join("writer.lock")).unwrap();
+    lock.try_lock().unwrap();
+    let second = std::thread::spawn({
+        let place = place.clone();
+        move || Index::open_or_create(place, config().lock_wait(Duration::ZERO)).map(drop)
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!second.is_finished(), "it waits for an index");
+    fs::copy(made.join("manifest-0"), place.join("copied")).unwrap();
+    fs::rename(place.join("copied"), place.join("manifest-0")).unwrap();
+    second.join().unwrap().unwrap();
+    assert_eq!(
+        kind(Index::create(&place, config())),
+        ErrorKind::AlreadyExists
+    );
+    lock.unlock().unwrap();
+}
+
 #[test]
 fn one_of_many_creators_wins() {
     let dir = directory();
