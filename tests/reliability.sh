@@ -15,7 +15,7 @@ json=${2:-}
 # building the targets with AddressSanitizer costs more than all the rest of it.
 case "$tier" in
   short) fuzz_seconds=0 ;;
-  nightly) fuzz_seconds=90 ;;
+  nightly) fuzz_seconds=60 ;;
   release) fuzz_seconds=28800 ;;
   *) echo "usage: tests/reliability.sh short|nightly|release [--json]" >&2; exit 2 ;;
 esac

@@ -624,7 +624,7 @@ fn tier() -> Amount {
             Effort::NIGHTLY,
             Effort::NIGHTLY,
         ),
-        histories: tier.pick(2, 40, 250, 1000),
+        histories: tier.pick(2, 40, 170, 1000),
         nested_stride: tier.pick(30, 3, 1, 1),
         fault_stride: tier.pick(8, 1, 1, 1),
         failing_histories: tier.pick(1, 10, 20, 200),
