@@ -126,8 +126,9 @@ struct SearchArguments {
     /// Search with these instructions instead of the best that the processor has
     #[arg(long, value_enum, value_name = "SET")]
     instructions: Option<InstructionsName>,
-    /// Another index of the same documents (or the same index): search it by turns with the best
-    /// instructions, compare the answers, and say how the times relate
+    /// Another index of the same documents, or a copy (the same files would be warm from the turn
+    /// before): search it by turns with the best instructions, compare the answers, and say how the
+    /// times relate
     #[arg(long, value_name = "INDEX")]
     beside: Option<PathBuf>,
     /// Search the documents of one tenant only
