@@ -22,7 +22,8 @@ esac
 [ -z "$json" ] || [ "$json" = --json ] || { echo "unknown option $json" >&2; exit 2; }
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+miri=
+trap '[ -z "$miri" ] || kill "$miri" 2>/dev/null || true; rm -rf "$work"' EXIT
 started=$SECONDS
 failed=0
 
@@ -63,6 +64,14 @@ tests=$SECONDS
 attempt "$ordinary" crash:: corrupt:: concurrency:: differential:: hazards:: merging:: lines:: golden:: os_cache:: repairs:: --nocapture
 echo "took $((SECONDS - tests)) s"
 
+# One core for an interpreter, while the others count memory and build the models of threads. Without the sources of the
+# standard library Miri would fetch them.
+if [ "$tier" != short ] && cargo +nightly miri --version >/dev/null 2>&1 &&
+  [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src" ]; then
+  env -u SPARSELY_REPORT tests/miri.sh >"$work/miri" 2>&1 &
+  miri=$!
+fi
+
 say "memory"
 attempt "${build[@]}" test --locked --test memory_bound -- --nocapture
 
@@ -72,9 +81,10 @@ if [ "$tier" != short ]; then
   say "models of threads (loom)"
   attempt env RUSTC_WORKSPACE_WRAPPER="$PWD/tests/loom_rustc.sh" cargo test --locked --lib loom_models
   say "undefined behaviour (Miri)"
-  # Without the sources of the standard library Miri would fetch them.
-  if cargo +nightly miri --version >/dev/null 2>&1 && [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src" ]; then
-    attempt tests/miri.sh
+  if [ -n "$miri" ]; then
+    wait "$miri" || { failed=1; echo "FAILED: tests/miri.sh" >&2; }
+    cat "$work/miri"
+    miri=
   else
     echo "Miri, or the sources of the standard library (rust-src), are missing: not run"
   fi
