@@ -192,6 +192,37 @@ fn building_stays_within_its_budget() {
     assert_eq!(snapshot.search(&query).unwrap(), exhaustive);
 }
 
+/// What was replaced before it was written takes a place, too, and the smallest documents cost more for
+/// their places than for themselves.
+#[test]
+fn many_small_documents_and_many_versions_of_few_stay_within_the_budget() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    const UPSERTS: u32 = 200_000;
+    const BUDGET: usize = 6 << 20;
+    for keys in [3, UPSERTS] {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::create(
+            dir.path().join("index"),
+            Config::new().memory_budget(BUDGET),
+        );
+        let index = index.unwrap();
+        let used = peak(|| {
+            let mut writer = index.writer().unwrap();
+            for at in 0..UPSERTS {
+                let vector = SparseVector::new([(at % 7, 1.0)]).unwrap();
+                let key = format!("{}", at % keys);
+                writer.upsert(Document::new(key, vector)).unwrap();
+            }
+            writer.commit().unwrap();
+        });
+        // What `Config::memory_budget` says that a merge needs in any case, and buffers of files.
+        let allowed = BUDGET + 50 * keys as usize + (1 << 20);
+        println!("{keys} keys: {used} bytes where {allowed} are allowed");
+        assert!(used <= allowed, "{used} bytes, {allowed} allowed");
+        assert_eq!(index.snapshot().unwrap().document_count(), u64::from(keys));
+    }
+}
+
 /// From a disk: a mapped file takes no memory, a copied one its own bytes.
 #[test]
 fn whole_files_stay_within_the_bound_too() {

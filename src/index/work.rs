@@ -73,6 +73,7 @@ pub(super) struct Part {
 struct Buffer {
     documents: Vec<Option<Document>>,
     places: HashMap<DocKey, usize>,
+    /// With the places of those that are gone.
     bytes: usize,
 }
 
@@ -413,7 +414,7 @@ impl Buffer {
         let place = self.places.remove(key);
         let removed = place.and_then(|place| self.documents.get_mut(place)?.take());
         if let Some(document) = &removed {
-            self.bytes -= document.memory_len();
+            self.bytes -= document.memory_len() - size_of::<Document>();
         }
         removed.is_some()
     }
