@@ -7,11 +7,14 @@
 //! the lower of the two means of recall, each less its standard error: the target should be met by
 //! other queries too.
 
+use std::cmp::Reverse;
+
 use super::{
     doc_set::DocSet,
-    postings::{Effort, SegmentQuery, Share, search_postings},
+    postings::{Effort, SegmentQuery, Share},
+    pruned,
     scratch::Scratch,
-    top_k::{Found, TopK},
+    top_k::TopK,
 };
 use crate::{
     error::Result,
@@ -136,7 +139,7 @@ fn samples_of(segment: &Segment, given: &[SparseVector], most: usize) -> Result<
 /// Every `stride`-th term by falling impact, as many as queries have.
 fn shortened(impacts: &ImpactVector, stride: usize) -> Result<SparseVector> {
     let mut terms: Vec<_> = impacts.iter().collect();
-    terms.sort_unstable_by_key(|&(term, impact)| (std::cmp::Reverse(impact), term));
+    terms.sort_unstable_by_key(|&(term, impact)| (Reverse(impact), term));
     let kept = terms.into_iter().step_by(stride.max(1)).take(QUERY_TERMS);
     // Weights of queries fall less steeply than those of documents, about as their roots do.
     SparseVector::new(kept.map(|(term, impact)| (term.get(), f32::from(impact).sqrt())))
@@ -162,45 +165,51 @@ impl<'a> Measure<'a> {
         recalls.filter_map(Result::transpose).collect()
     }
 
-    /// The recall of one query at each share; none where it has no result.
+    /// The recall of one query at each share, of one search; none where it has no result.
     fn recalls(&mut self, sample: &Sample, top: usize) -> Result<Option<[f64; SHARES]>> {
-        let exact = self.search(sample, top, Effort::Exact)?;
-        let Some(worst) = exact.last().map(|found| found.score) else {
+        let postings = self.segment.postings();
+        let LayoutView::Blocks(blocks, _) = postings.layout() else {
+            return Ok(None);
+        };
+        let shares = std::array::from_fn::<_, SHARES, _>(|step| Share(Calibration::share_of(step)));
+        let query = SegmentQuery {
+            query: &sample.query,
+            allowed: &DocSet::All,
+            ranks: self.segment.ranks()?,
+            effort: Effort::Approximate(shares[0]),
+        };
+        let others = |top: &TopK| {
+            let found = top.found().filter(|found| Some(found.doc) != sample.own);
+            found.map(|found| found.score).collect::<Vec<u32>>()
+        };
+        self.top.reset(top + usize::from(sample.own.is_some()), 0);
+        let mut found = [const { Vec::new() }; SHARES];
+        let mut ended = |step: usize, top: &TopK| found[step] = others(top);
+        pruned::search_by_shares(
+            &blocks,
+            &query,
+            &shares,
+            &mut ended,
+            &mut self.top,
+            &mut self.scratch,
+        );
+        postings.damage()?;
+        let mut exact = others(&self.top);
+        exact.sort_unstable_by_key(|&score| Reverse(score));
+        exact.truncate(top);
+        let Some(&worst) = exact.last() else {
             return Ok(None);
         };
         let mut recalls = [0.0; SHARES];
-        for (step, recall) in recalls.iter_mut().enumerate() {
-            let share = Share(Calibration::share_of(step));
-            let found = self.search(sample, top, Effort::Approximate(share))?;
+        for (recall, found) in recalls.iter_mut().zip(found) {
             // Equal scores are equally good, whichever document has them.
-            let true_ones = found.iter().filter(|found| found.score >= worst).count();
-            *recall = ratio(true_ones, exact.len());
+            let true_ones = found.iter().filter(|&&score| score >= worst).count();
+            *recall = ratio(true_ones.min(exact.len()), exact.len());
             if *recall < LEAST_RECALL {
                 break;
             }
         }
         Ok(Some(recalls))
-    }
-
-    fn search(&mut self, sample: &Sample, top: usize, effort: Effort) -> Result<Vec<Found>> {
-        let query = SegmentQuery {
-            query: &sample.query,
-            allowed: &DocSet::All,
-            ranks: self.segment.ranks()?,
-            effort,
-        };
-        self.top.reset(top + usize::from(sample.own.is_some()), 0);
-        search_postings(
-            self.segment.postings(),
-            &query,
-            &mut self.top,
-            &mut self.scratch,
-        )?;
-        let mut found = Vec::new();
-        self.top.drain_sorted(&mut found);
-        found.retain(|found| Some(found.doc) != sample.own);
-        found.truncate(top);
-        Ok(found)
     }
 }
 
@@ -237,7 +246,10 @@ fn float(count: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{postings::search_postings, top_k::Found},
+        *,
+    };
     use crate::segment::{Document, testing};
 
     fn documents() -> Vec<Document> {
@@ -272,6 +284,50 @@ mod tests {
             .map(|document| document.vector().keep(3))
             .collect();
         assert_ne!(own, curves_of(&given, 2));
+    }
+
+    /// The best others of a search of its own.
+    fn found(segment: &Segment, sample: &Sample, top: usize, effort: Effort) -> Vec<Found> {
+        let query = SegmentQuery {
+            query: &sample.query,
+            allowed: &DocSet::All,
+            ranks: segment.ranks().unwrap(),
+            effort,
+        };
+        let mut best = TopK::new(top + usize::from(sample.own.is_some()), 0);
+        search_postings(segment.postings(), &query, &mut best, &mut Scratch::new()).unwrap();
+        let mut found = best.into_sorted();
+        found.retain(|found| Some(found.doc) != sample.own);
+        found.truncate(top);
+        found
+    }
+
+    #[test]
+    fn one_search_finds_what_a_search_for_each_share_does() {
+        let live = testing::merged_in_blocks(&[testing::live(&documents())]);
+        let segment = live.segment();
+        let mut kinds = [0; 3];
+        for top in [1, 7, 60] {
+            let samples = samples_of(segment, &[], 24).unwrap();
+            for sample in samples.iter().flatten() {
+                let exact = found(segment, sample, top, Effort::Exact);
+                let recalls = Measure::new(segment).recalls(sample, top).unwrap();
+                assert_eq!(recalls.is_none(), exact.is_empty());
+                for (step, recall) in recalls.into_iter().flatten().enumerate() {
+                    let effort = Effort::Approximate(Share(Calibration::share_of(step)));
+                    let found = found(segment, sample, top, effort);
+                    let worst = exact.last().unwrap().score;
+                    let true_ones = found.iter().filter(|found| found.score >= worst).count();
+                    let expected = ratio(true_ones, exact.len());
+                    kinds[usize::from(recall < 1.0) + usize::from(recall < LEAST_RECALL)] += 1;
+                    assert_eq!(recall, expected, "top {top}, step {step}");
+                    if recall < LEAST_RECALL {
+                        break;
+                    }
+                }
+            }
+        }
+        assert!(kinds[0] > 100 && kinds[1] > 100, "{kinds:?}");
     }
 
     #[test]

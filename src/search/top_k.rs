@@ -99,6 +99,11 @@ impl TopK {
         }
     }
 
+    /// The results so far, in no order.
+    pub(crate) fn found(&self) -> impl Iterator<Item = Found> {
+        self.heap.iter().map(|entry| entry.found())
+    }
+
     /// The results, best first.
     #[cfg(test)]
     pub(crate) fn into_sorted(mut self) -> Vec<Found> {

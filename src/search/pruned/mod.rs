@@ -18,7 +18,7 @@ mod score;
 use self::{plan::Plan, score::Scorer};
 use super::{
     doc_set::DocSet,
-    postings::{Effort, Proof, SegmentQuery},
+    postings::{Effort, Proof, SegmentQuery, Share},
     scratch::Scratch,
     top_k::TopK,
 };
@@ -76,6 +76,39 @@ pub(super) fn search(
     top: &mut TopK,
     scratch: &mut Scratch,
 ) -> Outcome {
+    let visit = |scorer: &Scorer<'_>, candidates: &[u64], top: &mut TopK| {
+        scorer.visit(candidates, query.effort, top)
+    };
+    search_with(view, query, most_postings, top, scratch, visit)
+}
+
+/// Searches exactly, and tells `ended` for each of `shares`, by its place, what an approximate search
+/// would have found with it. Shares fall. The query must not be for a few documents, and its effort
+/// approximate: exact searches may take another way.
+pub(super) fn search_by_shares(
+    view: &BlocksView<'_>,
+    query: &SegmentQuery<'_>,
+    shares: &[Share],
+    ended: &mut dyn FnMut(usize, &TopK),
+    top: &mut TopK,
+    scratch: &mut Scratch,
+) {
+    let visit = |scorer: &Scorer<'_>, candidates: &[u64], top: &mut TopK| {
+        scorer.visit_by_shares(candidates, shares, ended, top);
+        Proof::Exact
+    };
+    search_with(view, query, None, top, scratch, visit);
+}
+
+/// Searches up to the last candidates, which fall by bound, and hands these to `visit`.
+fn search_with(
+    view: &BlocksView<'_>,
+    query: &SegmentQuery<'_>,
+    most_postings: Option<u64>,
+    top: &mut TopK,
+    scratch: &mut Scratch,
+    visit: impl FnOnce(&Scorer<'_>, &[u64], &mut TopK) -> Proof,
+) -> Outcome {
     let level = scratch.level();
     let Memory {
         terms,
@@ -126,7 +159,7 @@ pub(super) fn search(
         return Outcome::Done(Proof::Exact);
     }
     candidates.sort_unstable_by(|a, b| b.cmp(a));
-    Outcome::Done(scorer.visit(candidates, query.effort, top))
+    Outcome::Done(visit(&scorer, candidates, top))
 }
 
 /// Scores the best block of the best lines and strikes them off the sums.

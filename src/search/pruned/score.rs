@@ -3,7 +3,7 @@
 use super::{
     super::{
         doc_set::DocSet,
-        postings::{Effort, Proof, SegmentQuery},
+        postings::{Effort, Proof, SegmentQuery, Share},
         top_k::TopK,
     },
     first_doc, halves,
@@ -81,6 +81,37 @@ impl<'a> Scorer<'a> {
             self.score(block, bound, top);
         }
         Proof::Exact
+    }
+
+    /// Does what [`Scorer::visit`] does with each of many shares, which fall: what a lower one looks at is the
+    /// beginning of what a higher one does. Where a share would end the visit, `ended` gets its place.
+    pub(super) fn visit_by_shares(
+        &self,
+        candidates: &[u64],
+        shares: &[Share],
+        ended: &mut dyn FnMut(usize, &TopK),
+        top: &mut TopK,
+    ) {
+        let mut left = shares;
+        self.fetch_first(candidates);
+        for (at, &candidate) in candidates.iter().enumerate() {
+            let (bound, block) = halves(candidate);
+            let cut = self.plan.cut(top.threshold());
+            while let Some((share, higher)) = left.split_last()
+                && share.lessen(bound) < cut
+            {
+                left = higher;
+                ended(left.len(), top);
+            }
+            if bound < cut {
+                break;
+            }
+            self.fetch_after(candidates, at);
+            self.score(block, bound, top);
+        }
+        for place in 0..left.len() {
+            ended(place, top);
+        }
     }
 
     /// Scores candidates in any order whose bound reaches the threshold.
