@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Queries for each number of results: enough for a standard error of two in a thousand, few
-/// enough to take a second at a million documents.
+/// enough to take a second at a million documents, a few seconds where no order helps.
 const SAMPLES: [usize; TOPS.len()] = [192, 64, 24];
 
 /// Queries that a thread measures before it takes others.
